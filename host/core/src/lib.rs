@@ -1,0 +1,24 @@
+//! Names, manifest, bundle, signatures, trust: everything in Lockgate that can be decided without I/O.
+//!
+//! Pure on purpose. Nothing here opens a file, reads a clock or knows of WebAssembly's runtime, so the rules that
+//! keep tenants apart can be read, property-tested and fuzzed by themselves: bytes and a time go in, a decision
+//! comes out.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod columns;
+pub mod digest;
+pub mod error;
+pub mod grant;
+pub mod limits;
+pub mod manifest;
+pub mod name;
+pub mod plan;
+pub mod time;
+pub mod types;
+
+pub use digest::Digest;
+pub use error::{Code, Error, Result};
+pub use name::Name;
+pub use time::Timestamp;
