@@ -150,9 +150,15 @@ impl Marks {
     pub(crate) fn advance_policy(&mut self, what: &str, tenant: &Name, next: Reference, keys: &Role) -> Result<()> {
         let mut held = self.tenants.get(tenant).map(|marks| marks.policy);
         advance(what, &mut held, next)?;
-        let fresh = TenantMarks { policy: next, keys: keys.clone(), root: None, status: None, jobs: BTreeMap::new() };
-        let marks = self.tenants.entry(tenant.clone()).or_insert(fresh);
-        (marks.policy, marks.keys) = (next, keys.clone());
+        match self.tenants.get_mut(tenant) {
+            Some(marks) if marks.policy.epoch == next.epoch => (marks.policy, marks.keys) = (next, keys.clone()),
+            // A new epoch begins with nothing: what is of an earlier one is refused by the policy's mark.
+            _ => {
+                let (root, status, jobs) = (None, None, BTreeMap::new());
+                self.tenants
+                    .insert(tenant.clone(), TenantMarks { policy: next, keys: keys.clone(), root, status, jobs });
+            }
+        }
         Ok(())
     }
 
@@ -259,6 +265,17 @@ mod tests {
         marks.advance_policy("it", &tenant, reference(1, 1, "p"), &role).unwrap();
         marks.advance_job("it", &tenant, &job, JobMark::new(reference(1, 4, "j"), &BTreeSet::new())).unwrap();
         marks
+    }
+
+    #[test]
+    fn a_new_epoch_begins_with_nothing() {
+        let mut marks = some();
+        let (tenant, job) = (Name::new("acme").unwrap(), Name::new("late").unwrap());
+        let keys = marks.policy(&tenant).unwrap().1.clone();
+        marks.advance_policy("it", &tenant, reference(1, 2, "q"), &keys).unwrap();
+        assert!(marks.job(&tenant, &job).is_some());
+        marks.advance_policy("it", &tenant, reference(2, 1, "r"), &keys).unwrap();
+        assert!(marks.job(&tenant, &job).is_none());
     }
 
     #[test]

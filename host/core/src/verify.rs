@@ -13,11 +13,13 @@
 //! 8. the bundle's file: bounded, well-formed, every digest right;
 //! 9. its envelope: signed by the threshold of the signers that are not revoked;
 //! 10. its statement: strict, consistent, for this audience and tenant, its layers exactly those of the file;
-//! 11. the status names this version and payload for this job (or the current version names it as a fallback);
-//! 12. nothing of it is revoked;
-//! 13. what it touches is granted, its limits and parallelism are within the ceilings;
-//! 14. marks: no version goes back, exists twice or leaps; what is newly touched is listed as added;
-//! 15. it is valid by now, and nothing is expired: at all to start, by more than the signed grace to restart.
+//! 11. nothing of it is revoked;
+//! 12. what it touches is granted, its limits and parallelism are within the ceilings;
+//! 13. it is valid by now, and a restart or upgrade is of what was admitted before;
+//! 14. the status names this version and payload for this job (or the version that names it as a fallback);
+//! 15. what it newly touches, compared with the marked version, is listed as added;
+//! 16. its version does not go back, exist twice or leap;
+//! 17. nothing is expired: at all to start, by more than the signed grace to restart.
 //!
 //! Every document goes through audience, expiry and marks as it is read.
 
@@ -54,8 +56,8 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// As what a bundle is to run. Whoever asks is not trusted: each kind only ever adds to what [`Admission::Start`] demands,
-/// except that restarts and fallbacks are granted the signed grace.
+/// As what a bundle is to run. Whoever asks is not trusted: no kind demands less than [`Admission::Start`], except that a
+/// restart is granted the signed grace for everything that expires, and a fallback for the bundle.
 #[derive(Clone, Copy, Debug)]
 pub enum Admission<'a> {
     /// The job starts, whether it has run here before or not.
@@ -136,26 +138,24 @@ pub fn verify(request: &Request<'_>, reader: impl Read) -> Result<Accepted> {
     let layers = package.layers.iter().map(|layer| &layer.digest);
     chain.check_revoked(&job.name, layers.chain([&presented.digest]))?;
     let limits = within_policy(predicate, &chain)?;
-    match request.admission {
-        Admission::Fallback { current } => {
-            let authority = request.statement(&open(current, &chain)?)?;
-            let current =
-                Release { version: authority.predicate.manifest.job.version, digest: current.payload_digest() };
-            check_fallback(predicate, presented, &authority.predicate, current)?;
-            admit(&authority.predicate, current, &chain, &mut marks)?;
-            require_expiry(&authority.predicate, &mut clock)?;
-        }
-        Admission::Start => admit(predicate, presented, &chain, &mut marks)?,
-        Admission::Upgrade | Admission::Restart => {
-            request.require_admitted(presented, job.name.clone(), chain.policy.epoch)?;
-            admit(predicate, presented, &chain, &mut marks)?;
-        }
-    }
     if clock.now < predicate.not_before {
         let cause = format!("{} is valid from {}, it is {} now", title(predicate), predicate.not_before, clock.now);
         return Err(Error::new(code::NOT_YET_VALID, cause));
     }
-    require_expiry(predicate, &mut clock)?;
+    // Current is the bundle itself, or the version that names it as a fallback.
+    if let Admission::Fallback { current } = request.admission {
+        let authority = request.statement(&open(current, &chain)?)?.predicate;
+        let current = Release { version: authority.manifest.job.version, digest: current.payload_digest() };
+        check_fallback(predicate, presented, &authority)?;
+        admit(&authority, current, &chain, &mut marks)?;
+        for predicate in [&authority, predicate] {
+            clock.require_within(&title(predicate), predicate.expires, predicate.grace_seconds)?;
+        }
+    } else {
+        request.require_admitted(presented, &job.name, &marks)?;
+        admit(predicate, presented, &chain, &mut marks)?;
+        clock.require(&title(predicate), predicate.expires, code::EXPIRED)?;
+    }
     let next_expiry = clock.settle(predicate.grace_seconds)?;
 
     let signers = signed.signers;
@@ -192,14 +192,14 @@ pub fn review(request: &Request<'_>, bundle: &Verified<Bundle>) -> Result<(Marks
         return Err(Error::new(code::REVOKED, cause));
     }
     within_policy(bundle.predicate(), &chain)?;
-    require_expiry(bundle.predicate(), &mut clock)?;
+    clock.require(&title(bundle.predicate()), bundle.predicate().expires, code::EXPIRED)?;
     let next_expiry = clock.settle(bundle.predicate().grace_seconds)?;
     Ok((marks, next_expiry))
 }
 
 impl<'a> Request<'a> {
     fn clock(&self, marks: &mut Marks) -> Result<Clock> {
-        let lenient = matches!(self.admission, Admission::Restart | Admission::Fallback { .. });
+        let lenient = matches!(self.admission, Admission::Restart);
         Ok(Clock::new(marks.advance_clock(self.now)?, lenient))
     }
 
@@ -218,9 +218,9 @@ impl<'a> Request<'a> {
         Err(Error::new(code::WRONG_TENANT, format!("the bundle is of tenant {tenant}, not {}", self.tenant)))
     }
 
-    /// Refuses an upgrade from nothing, and a restart of what was not admitted.
-    fn require_admitted(&self, presented: Release, job: Name, epoch: u64) -> Result<()> {
-        let held = self.marks.job(self.tenant, &job).filter(|held| held.epoch == epoch);
+    /// Refuses an upgrade of nothing, and a restart of what was not admitted.
+    fn require_admitted(&self, presented: Release, job: &Name, marks: &Marks) -> Result<()> {
+        let held = marks.job(self.tenant, job);
         let refuse = |what: &str| {
             let known = held.map_or_else(|| "none".to_owned(), |held| held.to_string());
             let cause = format!("job {job} version {} {what}: admitted here is {known}", presented.version);
@@ -282,7 +282,7 @@ fn admit(predicate: &Predicate, release: Release, chain: &Chain, marks: &mut Mar
     }
     let next = Reference { epoch: chain.policy.epoch, version: release.version, digest: release.digest };
     let touches = predicate.touches();
-    if let Some(held) = marks.job_mark(&job.tenant, &job.name).filter(|held| held.release.epoch == next.epoch) {
+    if let Some(held) = marks.job_mark(&job.tenant, &job.name) {
         let (version, digest) = (held.release.version, held.release.digest);
         if predicate.replaces.is_some_and(|replaced| replaced.version == version && replaced.digest != digest) {
             let cause =
@@ -302,22 +302,13 @@ fn admit(predicate: &Predicate, release: Release, chain: &Chain, marks: &mut Mar
     marks.advance_job(&format!("job {}", job.name), &job.tenant, &job.name, JobMark::new(next, &touches))
 }
 
-fn check_fallback(predicate: &Predicate, presented: Release, authority: &Predicate, current: Release) -> Result<()> {
+fn check_fallback(predicate: &Predicate, presented: Release, authority: &Predicate) -> Result<()> {
     let same = predicate.manifest.job.name == authority.manifest.job.name;
     if same && authority.fallback.contains(&presented) {
         return Ok(());
     }
-    let cause = format!(
-        "{} is no fallback that version {} of {} names",
-        title(predicate),
-        current.version,
-        authority.manifest.job.name
-    );
+    let cause = format!("{} is no fallback that {} names", title(predicate), title(authority));
     Err(Error::new(code::NOT_A_FALLBACK, cause))
-}
-
-fn require_expiry(predicate: &Predicate, clock: &mut Clock) -> Result<()> {
-    clock.require(&title(predicate), predicate.expires, code::EXPIRED)
 }
 
 fn title(predicate: &Predicate) -> String {

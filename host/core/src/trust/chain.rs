@@ -312,6 +312,14 @@ impl Clock {
         Ok(())
     }
 
+    /// Refuses `what` from `grace` seconds after `expires` on.
+    pub(crate) fn require_within(&mut self, what: &str, expires: Timestamp, grace: u64) -> Result<()> {
+        let grace = i64::try_from(grace).unwrap_or(i64::MAX);
+        self.refuse_expired(what, expires, grace, code::EXPIRED)?;
+        self.noted.push((what.to_owned(), expires.plus(grace), code::EXPIRED));
+        Ok(())
+    }
+
     /// Settles all that was noted with `grace` seconds, and gives what expires first.
     pub(crate) fn settle(&self, grace: u64) -> Result<Option<(String, Timestamp)>> {
         let grace = if self.lenient { i64::try_from(grace).unwrap_or(i64::MAX) } else { 0 };

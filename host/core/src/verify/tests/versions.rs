@@ -235,6 +235,29 @@ fn an_authority_that_is_not_current_allows_no_fallback() {
 }
 
 #[test]
+fn a_fallback_has_the_grace_of_its_bundle_and_fresh_documents() {
+    let mut world = World::new();
+    world.draft.expires = now().plus(DAY);
+    let first = world.package();
+    world.start().unwrap();
+    world.next_version(2);
+    world.draft.fallback = vec![first.release().unwrap()];
+    world.draft.expires = now().plus(90 * DAY);
+    let second = world.package();
+    world.run(Admission::Upgrade).unwrap();
+    let mut sealed = world.seal();
+    sealed.package = first;
+    let current = &second.envelope;
+    for (after, expected) in
+        [(0, None), (4 * DAY - 1, None), (4 * DAY, Some(code::EXPIRED)), (6 * DAY, Some(code::STALE_STATUS))]
+    {
+        world.now = now().plus(after);
+        let found = world.present(&sealed, Admission::Fallback { current }).err().map(|error| error.code());
+        assert_eq!(found, expected, "after {after} s");
+    }
+}
+
+#[test]
 fn revocation_reaches_running_jobs() {
     let mut world = World::new();
     let running = world.start().unwrap().bundle;
