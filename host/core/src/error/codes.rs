@@ -83,8 +83,34 @@ codes! {
     INVALID_TIME = 401, "a time is malformed";
 
     // 05xx: checking and compiling components.
+    INVALID_COMPONENT = 501, "a component is not valid WebAssembly";
+    COMPONENT_TOO_LARGE = 502, "a component is beyond what is compiled";
+    IMPORT_NOT_OFFERED = 503, "a component imports what is not offered";
+    EXPORT_MISSING = 504, "a component does not export the functions of lockgate:udf";
+    INTERFACE_MISMATCH = 505, "an interface of a component has another type";
+    DESCRIBE_INVALID = 506, "what a component says of its functions is malformed";
+    ARTEFACT_REFUSED = 508, "a compiled artefact does not fit this machine";
+    NOT_A_COMPONENT = 509, "a file is a core module, not a component";
+    SANDBOX_UNAVAILABLE = 510, "the sandbox cannot be set up on this machine";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
+    OUT_OF_FUEL = 601, "a function used all its fuel";
+    MEMORY_LIMIT = 602, "a function asked for more memory than its limit";
+    DEADLINE_PASSED = 603, "a call took longer than its deadline";
+    CALL_CANCELLED = 604, "a call was cancelled";
+    STACK_OVERFLOW = 605, "a function used all its stack";
+    GUEST_TRAP = 606, "a function trapped";
+    TRANSFER_LIMIT = 607, "a function handed over too much at once";
+    HANDLE_LIMIT = 608, "a function held too many handles";
+    OUTPUT_ROWS = 609, "a function gave back too many rows";
+    OUTPUT_BYTES = 610, "a function gave back too many bytes";
+    GUEST_ERROR = 611, "a function failed the batch";
+    GUEST_EXIT = 612, "a function called exit";
+    START_FAILED = 613, "an instance could not be started";
+    IMPORT_REFUSED = 614, "a function called something that it may not";
+    ABI_VIOLATION = 615, "a guest broke the canonical ABI";
+    NO_INSTANCE_SLOT = 616, "no room is left for another instance";
+    LIMIT_ABOVE_EXECUTOR = 617, "a limit is above what the executor was set up for";
 
     // 07xx: formats and data.
 
