@@ -115,6 +115,31 @@ codes! {
     // 07xx: formats and data.
 
     // 08xx: connectors, volumes and commits.
+    UNKNOWN_VOLUME = 801, "a volume is not configured";
+    VOLUME_UNUSABLE = 802, "a volume's directory cannot be opened";
+    INVALID_PATH = 803, "a path within a volume is not allowed";
+    LINK_REFUSED = 804, "a path passes through a symbolic link";
+    NOT_A_FILE = 805, "a path is not a regular file";
+    FILE_UNREADABLE = 806, "a file or folder of a volume could not be opened";
+    NO_INPUT = 807, "a pattern matches no file";
+    TOO_MANY_FILES = 808, "a pattern visits too many files or folders";
+    INPUT_CHANGED = 809, "an input changed while a job depends on it";
+    INPUT_FAILED = 810, "an input could not be read";
+    NOT_SEEKABLE = 811, "a stream can only be read once, forwards";
+    OUTPUT_FAILED = 820, "output could not be written";
+    OUTPUT_EXISTS = 821, "an output file is there already";
+    OUTPUT_LOST = 822, "prepared output is missing or was changed";
+    OUTPUT_CLOSED = 823, "standard output was closed by its reader";
+    STATE_UNUSABLE = 830, "a state directory cannot be used";
+    STATE_IN_USE = 831, "another process uses this state";
+    STATE_TRUNCATED = 832, "a state file is cut short";
+    STATE_DAMAGED = 833, "a state file is damaged";
+    STATE_FOREIGN = 834, "a state file is not of this kind, version or job";
+    STATE_OTHER_VERSION = 835, "the state belongs to another version of the job";
+    STATE_TOO_LARGE = 836, "a checkpoint is too large";
+    EXPOSED_TO_OTHERS = 850, "a private file or directory is open to other users";
+    HOST_KEY_DAMAGED = 851, "the host key is damaged";
+    INVALID_CONFIGURATION = 860, "this machine's configuration is not understood";
 
     // 09xx: executor protocol.
 }
