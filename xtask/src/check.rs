@@ -63,7 +63,7 @@ pub fn test(arguments: &[String]) -> Result {
 /// `cargo xtask lint`.
 ///
 /// # Errors
-/// As [`test`].
+/// As `test`.
 pub fn lint(arguments: &[String]) -> Result {
     if let Some(argument) = arguments.first() {
         return Err(unknown_argument("lint", argument));
