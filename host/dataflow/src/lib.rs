@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod columns;
+pub mod schema;
+
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use lockgate_core::columns::{BatchRef, Output};
