@@ -1,6 +1,6 @@
 //! Raw → Arrow: all that a call gave back, checked before anything is made of it.
 
-use super::{MAX_MESSAGE, array, truncate};
+use super::{MAX_MESSAGE, array, truncate, within};
 use arrow_array::{ArrayRef, StringArray};
 use arrow_buffer::ScalarBuffer;
 use lockgate_core::columns::{Failures, Output, PortOutput};
@@ -69,13 +69,8 @@ pub fn check(output: Output, ports: &[&[Field]], rows: u32) -> Result<Checked> {
     let failed = output.failed.map(|failed| check_failed(failed, rows)).transpose()?.filter(|rows| !rows.is_empty());
     let mut checked = Vec::with_capacity(ports.len());
     for (index, (port, fields)) in output.ports.into_iter().zip(ports).enumerate() {
-        checked.push(check_port(port, fields, rows, failed.as_ref()).map_err(|error| match error.place() {
-            Some(column) => {
-                let place = format!("output port {index}, {column}");
-                Error::new(error.code(), error.cause()).at(place)
-            }
-            None => error.at(format!("output port {index}")),
-        })?);
+        let port = check_port(port, fields, rows, failed.as_ref());
+        checked.push(port.map_err(|error| within(error, &format!("output port {index}")))?);
     }
     Ok(Checked { ports: checked, failed })
 }

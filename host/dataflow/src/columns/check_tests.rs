@@ -134,7 +134,9 @@ fn refuses_wrong_validity() {
 fn refuses_wrong_lengths() {
     for index in 0..4 {
         refused_column(code::BUFFER_LENGTH, index, |column| column.buffers[0].push(0));
-        refused_column(code::BUFFER_LENGTH, index, |column| column.buffers[0].truncate(1));
+        refused_column(code::BUFFER_LENGTH, index, |column| {
+            column.buffers[0].pop();
+        });
         refused_column(code::BUFFER_LENGTH, index, |column| column.buffers[0].clear());
     }
     // Rows that no buffer could have: nothing is allocated for them.
