@@ -6,6 +6,16 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod civil;
+pub mod decode;
+pub mod encode;
+pub mod infer;
+pub mod schema;
+
+pub use decode::decoder;
+pub use encode::encoder;
+pub use infer::infer;
+
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use lockgate_core::columns::{BatchRef, Output};
