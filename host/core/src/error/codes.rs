@@ -139,6 +139,19 @@ codes! {
     NEXMARK_SPLIT = 691, "a split or position is not the Nexmark generator's";
 
     // 07xx: formats and data.
+    SCHEMA_MISMATCH = 701, "data does not have the declared columns";
+    BAD_RECORD = 702, "a record is malformed";
+    BAD_VALUE = 703, "a value does not fit its column";
+    RECORD_TOO_LONG = 704, "a record is too long";
+    CORRUPT_STREAM = 705, "a compressed stream is damaged";
+    EXPANSION = 706, "a compressed stream expands too far";
+    WINDOW_TOO_LARGE = 707, "a zstd stream needs too large a window";
+    CORRUPT_PARQUET = 708, "a Parquet file is damaged";
+    PARQUET_LIMIT = 709, "a Parquet file exceeds a bound";
+    INVALID_POSITION = 710, "a position does not belong to its split";
+    NOT_INFERRED = 711, "a schema could not be inferred";
+    NOT_ENCODABLE = 712, "rows cannot be written in this format";
+    NOT_TAKEN = 713, "encoded bytes were not taken";
 
     // 08xx: connectors, volumes and commits.
     UNKNOWN_VOLUME = 801, "a volume is not configured";
