@@ -119,6 +119,23 @@ fn an_upgrade_lists_what_it_adds() {
 }
 
 #[test]
+fn what_a_job_touches_is_bounded() {
+    let with = |count: usize| {
+        let mut draft = draft(1);
+        let sink = draft.manifest.sink[&name("late")].clone();
+        draft.manifest.sink = (0..count)
+            .map(|at| {
+                (name(&format!("sink-{at}")), crate::manifest::Sink { path: Some(format!("{at}")), ..sink.clone() })
+            })
+            .collect();
+        draft.package(None)
+    };
+    // The source is touched as well.
+    assert!(with(MAX_TOUCHES - 1).is_ok());
+    assert_eq!(with(MAX_TOUCHES).unwrap_err().code(), code::MALFORMED_STATEMENT);
+}
+
+#[test]
 fn functions_have_no_pipeline() {
     let mut draft = draft(1);
     draft.kind = Kind::Function;
