@@ -8,13 +8,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod columns;
+pub mod diff;
 pub mod digest;
 pub mod error;
 pub mod grant;
+pub mod human;
 pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod plan;
+pub mod planner;
+pub mod suggest;
 pub mod time;
 pub mod types;
 
