@@ -9,11 +9,13 @@
 
 pub mod bundle;
 pub mod columns;
+pub mod diff;
 pub mod digest;
 pub mod dsse;
 pub mod error;
 pub mod grant;
 pub mod keys;
+pub mod human;
 pub mod limits;
 pub mod manifest;
 pub mod marks;
@@ -23,6 +25,8 @@ pub mod statement;
 pub mod strict_json;
 #[cfg(test)]
 mod testing;
+pub mod planner;
+pub mod suggest;
 pub mod time;
 pub mod trust;
 pub mod types;
