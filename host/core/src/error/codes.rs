@@ -111,6 +111,32 @@ codes! {
     ABI_VIOLATION = 615, "a guest broke the canonical ABI";
     NO_INSTANCE_SLOT = 616, "no room is left for another instance";
     LIMIT_ABOVE_EXECUTOR = 617, "a limit is above what the executor was set up for";
+    ROW_REFUSED = 650, "a function refused a record";
+    BISECTION_OVERRUN = 651, "a batch that makes a function fail costs too much to divide";
+    OUTPUT_PORTS = 652, "a function gave back a wrong number of ports";
+    OUTPUT_COLUMNS = 653, "a function gave back a wrong number of columns";
+    OUTPUT_BUFFERS = 654, "a column has a wrong number of buffers";
+    ROW_COUNT = 655, "a one to one output has a wrong number of rows";
+    VALIDITY_LENGTH = 656, "validity bits have a wrong length";
+    UNEXPECTED_NULL = 657, "a column that is not nullable holds a null";
+    BUFFER_LENGTH = 658, "a buffer has a wrong length";
+    OFFSETS_START = 659, "offsets do not start at 0";
+    OFFSETS_ORDER = 660, "offsets decrease";
+    OFFSETS_END = 661, "offsets do not end where the data ends";
+    NOT_UTF8 = 662, "a utf8 column holds bytes that are not UTF-8";
+    SPLIT_CHARACTER = 663, "an offset lies within a character";
+    DECIMAL_RANGE = 664, "a decimal has too many digits";
+    ORIGIN_LENGTH = 665, "origin has a wrong length";
+    ORIGIN_ORDER = 666, "origin decreases";
+    ORIGIN_RANGE = 667, "origin points behind the input";
+    ORIGIN_MISSING = 668, "rows failed but a port has no origin";
+    FAILED_LENGTH = 669, "the indexes of failed rows have a wrong length";
+    FAILED_ORDER = 670, "the failed rows are not ascending";
+    FAILED_RANGE = 671, "a failed row lies behind the input";
+    FAILED_WITH_OUTPUT = 672, "a row failed and has output as well";
+    CAST_FAILED = 680, "a value does not fit its column after a cast";
+    NEXMARK_COLUMN = 690, "a column is not one of the Nexmark table's";
+    NEXMARK_SPLIT = 691, "a split or position is not the Nexmark generator's";
 
     // 07xx: formats and data.
 
