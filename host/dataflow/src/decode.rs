@@ -19,9 +19,9 @@ use self::batch::Shape;
 use self::position::{PARQUET, Position, TEXT};
 use self::stream::Stream;
 use crate::Decoder;
+use lockgate_core::error::code;
 use lockgate_core::plan::{Compression, Format, FormatKind, Plan, Source};
 use lockgate_core::types::{Field, LogicalType};
-use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 
 /// Bounds on what input can cost. One set is in force; tests make smaller ones.
@@ -37,12 +37,22 @@ pub(crate) struct Limits {
     pub(crate) ratio_from: u64,
     /// The logarithm of zstd's largest window.
     pub(crate) window_log: u32,
+    /// The largest Parquet row group, counting the columns that are read, and what a page may unpack to.
+    pub(crate) row_group: u64,
+    pub(crate) page: i64,
 }
 
 impl Limits {
     /// The set in force. RFC 8878 asks readers for a window of 8 MiB.
-    pub(crate) const DEFAULT: Self =
-        Self { record: 16 << 20, batch_bytes: 64 << 20, ratio: 256, ratio_from: 16 << 20, window_log: 23 };
+    pub(crate) const DEFAULT: Self = Self {
+        record: 16 << 20,
+        batch_bytes: 64 << 20,
+        ratio: 256,
+        ratio_from: 16 << 20,
+        window_log: 23,
+        row_group: 512 << 20,
+        page: 128 << 20,
+    };
 }
 
 /// A decoder for one split of `source`.
@@ -77,7 +87,8 @@ fn decoder_within(
     batch_rows: u32,
     start: Option<&[u8]>,
 ) -> Result<Box<dyn Decoder>> {
-    let format = source.format.as_ref().ok_or_else(|| Error::new(code::INTERNAL, "a source to decode has no format"))?;
+    let format =
+        source.format.as_ref().ok_or_else(|| Error::new(code::INTERNAL, "a source to decode has no format"))?;
     let shape = Shape::new(fields, batch_rows.min(Plan::MAX_BATCH_ROWS), limits);
     if matches!(format.kind, FormatKind::Parquet) {
         return Ok(Box::new(parquet::Parquet::new(shape, Position::from_bytes(start, PARQUET)?)));
@@ -99,7 +110,8 @@ fn decoder_within(
         }
         FormatKind::Json => Box::new(lines::Lines::new(shape, stream, start, json::Json::new(fields))),
         FormatKind::Lines | FormatKind::Parquet => {
-            if !fields.iter().all(|field| field.name == "line" && field.data_type == LogicalType::Utf8) || fields.len() > 1
+            if !fields.iter().all(|field| field.name == "line" && field.data_type == LogicalType::Utf8)
+                || fields.len() > 1
             {
                 return Err(Error::new(code::SCHEMA_MISMATCH, "format lines has one column, `line` of type utf8"));
             }
@@ -119,4 +131,4 @@ pub(crate) fn compression(format: &Format, split: &str) -> Compression {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,9 +12,9 @@ mod text;
 use crate::Encoder;
 use arrow_array::RecordBatch;
 use flate2::write::GzEncoder;
+use lockgate_core::error::code;
 use lockgate_core::plan::{Compression, Format, FormatKind};
 use lockgate_core::types::{Field, LogicalType};
-use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use std::io::{self, Write};
 
@@ -52,7 +52,13 @@ pub fn encoder(format: &Format, fields: &[Field]) -> Result<Box<dyn Encoder>> {
             Packer::Zstd(packer)
         }
     };
-    Ok(Box::new(TextFile { schema: crate::schema::arrow_schema(fields), rows, packer, begun: false, buffer: Vec::new() }))
+    Ok(Box::new(TextFile {
+        schema: crate::schema::arrow_schema(fields),
+        rows,
+        packer,
+        begun: false,
+        buffer: Vec::new(),
+    }))
 }
 
 /// Rows as text.

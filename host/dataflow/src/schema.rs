@@ -76,8 +76,23 @@ mod tests {
     #[test]
     fn every_type_has_one_arrow_type_and_comes_back() {
         for text in [
-            "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
-            "utf8", "binary", "date32", "timestamp[us]", "timestamp[us, UTC]", "decimal128(38, 0)",
+            "bool",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "uint8",
+            "uint16",
+            "uint32",
+            "uint64",
+            "float32",
+            "float64",
+            "utf8",
+            "binary",
+            "date32",
+            "timestamp[us]",
+            "timestamp[us, UTC]",
+            "decimal128(38, 0)",
             "decimal128(10, 10)",
         ] {
             let logical: LogicalType = text.parse().unwrap();

@@ -9,8 +9,8 @@ use crate::{BadRecord, Decoded, Rows, Tracked};
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::filter::filter;
-use lockgate_core::types::Field;
 use lockgate_core::error::code;
+use lockgate_core::types::Field;
 use lockgate_core::{Error, Result};
 
 /// The most of a bad record that is kept.
@@ -61,7 +61,12 @@ impl Batch {
     pub(super) fn new(shape: &Shape, first: u64) -> Self {
         let hints = shape.hints.iter().map(|bytes| bytes + bytes / 8);
         Self {
-            columns: shape.fields.iter().zip(hints).map(|(field, bytes)| Column::new(field, shape.rows, bytes)).collect(),
+            columns: shape
+                .fields
+                .iter()
+                .zip(hints)
+                .map(|(field, bytes)| Column::new(field, shape.rows, bytes))
+                .collect(),
             first,
             records: 0,
             rows: 0,

@@ -13,8 +13,8 @@ use arrow_array::types::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lockgate_core::types::{Field, LogicalType};
 use lockgate_core::error::code;
+use lockgate_core::types::{Field, LogicalType};
 use lockgate_core::{Error, Result};
 
 /// A value of a JSON record.
@@ -133,9 +133,14 @@ impl Column {
     pub(super) fn json(&mut self, cell: Cell<'_>) -> Result<()> {
         let done = match (&mut self.values, cell) {
             (_, Cell::Null) => return self.null(),
-            (Values::Utf8(builder), Cell::Text(text) | Cell::Nested(text)) => put(Some(text), |v| builder.append_value(v)),
+            (Values::Utf8(builder), Cell::Text(text) | Cell::Nested(text)) => {
+                put(Some(text), |v| builder.append_value(v))
+            }
             (Values::Bool(builder), Cell::Bool(value)) => put(Some(value), |v| builder.append_value(v)),
-            (Values::Binary(_) | Values::Date32(_) | Values::Timestamp(..) | Values::Decimal128(..), Cell::Text(text))
+            (
+                Values::Binary(_) | Values::Date32(_) | Values::Timestamp(..) | Values::Decimal128(..),
+                Cell::Text(text),
+            )
             | (_, Cell::Number(text)) => match &self.values {
                 Values::Bool(_) | Values::Utf8(_) | Values::Binary(_) if matches!(cell, Cell::Number(_)) => None,
                 _ => self.parse(text),
@@ -163,7 +168,9 @@ impl Column {
         let done = match &mut self.values {
             Values::Utf8(builder) => put(Some(text), |v| builder.append_value(v)),
             Values::Bool(builder) if text.eq_ignore_ascii_case("true") => put(Some(true), |v| builder.append_value(v)),
-            Values::Bool(builder) if text.eq_ignore_ascii_case("false") => put(Some(false), |v| builder.append_value(v)),
+            Values::Bool(builder) if text.eq_ignore_ascii_case("false") => {
+                put(Some(false), |v| builder.append_value(v))
+            }
             Values::Bool(_) => None,
             _ => self.parse(text),
         };

@@ -8,8 +8,8 @@ use super::position::{Position, TEXT};
 use super::stream::Stream;
 use crate::{Decoded, Decoder, Input};
 use csv_core::ReadRecordResult;
-use lockgate_core::plan::Plan;
 use lockgate_core::error::code;
+use lockgate_core::plan::Plan;
 use lockgate_core::{Error, Result};
 
 /// Splits a stream into records.

@@ -8,8 +8,8 @@
 use super::batch::Batch;
 use super::column::Cell;
 use super::lines::Line;
-use lockgate_core::types::Field;
 use lockgate_core::error::code;
+use lockgate_core::types::Field;
 use lockgate_core::{Error, Result};
 use serde::de::IgnoredAny;
 use std::collections::HashMap;

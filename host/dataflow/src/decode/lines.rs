@@ -118,7 +118,10 @@ pub(super) struct Raw;
 impl Line for Raw {
     fn add(&mut self, line: &str, batch: &mut Batch) {
         batch.row(line.as_bytes(), |columns| {
-            columns.iter_mut().enumerate().try_for_each(|(at, column)| column.json(Cell::Text(line)).map_err(|e| (at, e)))
+            columns
+                .iter_mut()
+                .enumerate()
+                .try_for_each(|(at, column)| column.json(Cell::Text(line)).map_err(|e| (at, e)))
         });
     }
 }

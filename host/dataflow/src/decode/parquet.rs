@@ -17,15 +17,15 @@ use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use bytes::{Bytes, BytesMut};
-use lockgate_core::types::{Field, LogicalType};
 use lockgate_core::error::code;
+use lockgate_core::types::{Field, LogicalType};
 use lockgate_core::{Error, Result};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -33,10 +33,6 @@ use std::sync::Arc;
 const REQUEST: u64 = 1 << 20;
 /// The largest footer.
 const FOOTER: u64 = 16 << 20;
-/// The largest row group, counting the columns that are read.
-const ROW_GROUP: u64 = 512 << 20;
-/// The most that a page may unpack to.
-const PAGE: i64 = 128 << 20;
 /// The eight bytes at the end: the footer's length and the magic.
 const TAIL: u64 = 8;
 
@@ -53,7 +49,8 @@ pub(crate) fn metadata(input: &mut dyn Input) -> Result<ArrowReaderMetadata> {
     let tail = read(input, start..size)?;
     let (length, magic) = tail.split_first_chunk().ok_or_else(|| corrupt("the file is too short to be Parquet"))?;
     if magic != b"PAR1" {
-        let what = if magic == b"PARE" { "the Parquet file is encrypted" } else { "the file does not end as Parquet does" };
+        let what =
+            if magic == b"PARE" { "the Parquet file is encrypted" } else { "the file does not end as Parquet does" };
         return Err(corrupt(what));
     }
     let length = u64::from(u32::from_le_bytes(*length));
@@ -63,7 +60,8 @@ pub(crate) fn metadata(input: &mut dyn Input) -> Result<ArrowReaderMetadata> {
     let range = start.checked_sub(length).ok_or_else(|| corrupt("the Parquet footer is longer than the file"))?..start;
     let footer = read(input, range.clone())?;
     check_footer(&footer).map_err(claim)?;
-    let mut decoder = ParquetMetaDataPushDecoder::try_new(size).map_err(damaged)?;
+    let mut decoder =
+        ParquetMetaDataPushDecoder::try_new(size).map_err(damaged)?.with_page_index_policy(PageIndexPolicy::Skip);
     decoder.push_ranges(vec![start..size, range], vec![tail, footer]).map_err(damaged)?;
     let DecodeResult::Data(metadata) = decoder.try_decode().map_err(damaged)? else {
         return Err(corrupt("the Parquet footer is incomplete"));
@@ -122,20 +120,23 @@ impl Parquet {
         sorted.sort_unstable();
         let places = roots.iter().map(|root| sorted.partition_point(|other| other < root)).collect();
 
-        let mut before = 0;
-        let mut groups = Vec::new();
+        // Row groups that end behind the position are read, the first of them from some row on.
+        let (mut end, mut skipped, mut groups) = (0, 0, Vec::new());
         for (index, group) in reader.metadata().row_groups().iter().enumerate() {
-            let rows = group.num_rows().cast_unsigned();
-            if before + rows > self.row {
+            end += group.num_rows().cast_unsigned();
+            if end > self.row {
                 groups.push(index);
             } else {
-                before += rows;
+                skipped = end;
             }
         }
-        if groups.is_empty() && before < self.row {
-            return Err(Error::new(code::INVALID_POSITION, format!("row {} lies behind the end of the file", self.row)));
+        if self.row > end {
+            return Err(Error::new(
+                code::INVALID_POSITION,
+                format!("row {} lies behind the end of the file", self.row),
+            ));
         }
-        let offset = usize::try_from(self.row - before).unwrap_or(usize::MAX);
+        let offset = usize::try_from(self.row - skipped).unwrap_or(usize::MAX);
         let mask = ProjectionMask::roots(reader.parquet_schema(), sorted);
         let mut builder = ParquetPushDecoderBuilder::new_with_metadata(reader)
             .with_batch_size(self.shape.rows)
@@ -152,7 +153,8 @@ impl Parquet {
         let mut columns = Vec::with_capacity(places.len());
         let mut missing: Option<(NullBuffer, Vec<BadRecord>)> = None;
         for (field, place) in self.shape.fields.iter().zip(places) {
-            let column = batch.columns().get(*place).ok_or_else(|| damaged(ParquetError::NYI("no such column".into())))?;
+            let column =
+                batch.columns().get(*place).ok_or_else(|| damaged(ParquetError::NYI("no such column".into())))?;
             let column = convert(column, field)?;
             if let Some(nulls) = column.logical_nulls().filter(|nulls| !field.nullable && nulls.null_count() > 0) {
                 let (all, bad) = missing.get_or_insert_with(|| (NullBuffer::new_valid(batch.num_rows()), Vec::new()));
@@ -183,8 +185,7 @@ impl Parquet {
                 .map_err(internal)?;
         }
         let rows = rows_without(self.row, batch.num_rows() as u64, &bad);
-        let position =
-            Position { offset: 0, record: self.row + batch.num_rows() as u64 }.to_bytes(PARQUET);
+        let position = Position { offset: 0, record: self.row + batch.num_rows() as u64 }.to_bytes(PARQUET);
         Ok(Decoded { tracked: Tracked { batch: delivered, rows }, bad, position })
     }
 }
@@ -199,7 +200,7 @@ impl Decoder for Parquet {
             match open.decoder.try_decode().map_err(damaged)? {
                 DecodeResult::NeedsData(ranges) => {
                     let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum::<u64>();
-                    if total > ROW_GROUP {
+                    if total > self.shape.limits.row_group {
                         return Err(Error::new(
                             code::PARQUET_LIMIT,
                             format!("the columns that are read of a Parquet row group have {total} bytes"),
@@ -209,7 +210,7 @@ impl Decoder for Parquet {
                     for range in &ranges {
                         let chunk = read(input, range.clone())?;
                         // Without a page index what is asked for are whole column chunks.
-                        check_pages(&chunk, PAGE).map_err(claim)?;
+                        check_pages(&chunk, self.shape.limits.page).map_err(claim)?;
                         chunks.push(chunk);
                     }
                     open.decoder.push_ranges(ranges, chunks).map_err(damaged)?;
@@ -246,7 +247,9 @@ fn root(field: &Field, schema: &SchemaRef) -> Result<usize> {
 
 /// Whether every value of the file's type is one of the declared type. (Timestamps in nanoseconds lose their last digits.)
 fn convertible(from: &DataType, to: LogicalType) -> bool {
-    use LogicalType::{Binary, Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt16, UInt32, UInt64, Utf8};
+    use LogicalType::{
+        Binary, Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt16, UInt32, UInt64, Utf8,
+    };
     match from {
         _ if *from == crate::schema::arrow_type(to) => true,
         DataType::Int8 => matches!(to, Int16 | Int32 | Int64),
@@ -343,3 +346,6 @@ fn claim(fault: Fault) -> Error {
         Fault::Excessive(what) => Error::new(code::PARQUET_LIMIT, format!("the Parquet file claims too much: {what}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

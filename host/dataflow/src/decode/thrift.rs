@@ -231,7 +231,10 @@ mod tests {
     #[test]
     fn refuses_lists_longer_than_their_bytes() {
         // Field 4, a list of 2^31 structures.
-        assert_eq!(check_footer(&[0x49, 0xfc, 0x80, 0x80, 0x80, 0x80, 0x08, 0]), Err(Fault::Excessive("the length of a list")));
+        assert_eq!(
+            check_footer(&[0x49, 0xfc, 0x80, 0x80, 0x80, 0x80, 0x08, 0]),
+            Err(Fault::Excessive("the length of a list"))
+        );
         // 100,000 empty structures, all there.
         let mut long = vec![0x49, 0xfc, 0xa0, 0x8d, 0x06];
         long.resize(200_000, 0);

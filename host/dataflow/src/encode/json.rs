@@ -6,8 +6,8 @@ use super::Text;
 use super::text::{Cells, Values, Written};
 use crate::decode::json::special;
 use arrow_array::RecordBatch;
-use lockgate_core::types::Field;
 use lockgate_core::error::code;
+use lockgate_core::types::Field;
 use lockgate_core::{Error, Result};
 
 /// Writes JSON lines.
