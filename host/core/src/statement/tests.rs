@@ -50,6 +50,7 @@ fn contradictions_are_refused() {
         ),
         ("a function with a pipeline", Box::new(|s| s.predicate.kind = Kind::Function)),
         ("version 0", Box::new(|s| s.predicate.manifest.job.version = 0)),
+        ("a parallelism of nothing", Box::new(|s| s.predicate.manifest.job.parallelism.min = 0)),
         ("an expiry before its beginning", Box::new(|s| s.predicate.expires = s.predicate.not_before)),
         ("a grace too long", Box::new(|s| s.predicate.grace_seconds = MAX_GRACE + 1)),
         ("a fallback forward", Box::new(|s| s.predicate.fallback = vec![release(3, "x")])),
@@ -77,15 +78,15 @@ fn paths_that_lead_elsewhere_are_refused() {
 
 #[test]
 fn a_manifest_touches_its_volumes_and_streams() {
-    let shown: Vec<String> = touches(&crate::testing::manifest(1)).iter().map(show).collect();
+    let shown: Vec<String> = crate::testing::manifest(1).touches().iter().map(show).collect();
     assert_eq!(
         shown,
-        [r#"reading "2013/*.parquet" of volume flights"#, r#"writing "late/" of volume results"#, "writing stdout"]
+        [r#"reading "2013/*.parquet" of volume flights"#, r#"writing "late" of volume results"#, "writing stdout"]
     );
     let mut quiet = crate::testing::manifest(1);
     quiet.sink.values_mut().for_each(|sink| (sink.connector, sink.volume) = ("discard".into(), None));
     quiet.source.values_mut().for_each(|source| (source.connector, source.volume) = ("nexmark".into(), None));
-    assert!(touches(&quiet).is_empty());
+    assert!(quiet.touches().is_empty());
 }
 
 #[test]

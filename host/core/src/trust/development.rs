@@ -15,7 +15,7 @@ use crate::limits::PartialLimits;
 use crate::manifest::Manifest;
 use crate::marks::Marks;
 use crate::name::Name;
-use crate::statement::{self, Release};
+use crate::statement::Release;
 use crate::time::Timestamp;
 use crate::verify::{Accepted, Admission, Request, verify};
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ pub struct Allowed {
 impl Allowed {
     /// Exactly what `manifest` asks for: on a machine of one's own, author and operator are one.
     pub fn as_asked(manifest: &Manifest) -> Self {
-        let grants = statement::touches(manifest).into_iter().map(|Touch { kind, name, mode, path }| {
+        let grants = manifest.touches().into_iter().map(|Touch { kind, name, mode, path }| {
             let literal = path.split('/').take_while(|part| !part.contains(['*', '?', '[', '{', '\\']));
             Grant { kind, name, mode, prefix: literal.collect::<Vec<_>>().join("/") }
         });
@@ -226,7 +226,7 @@ mod tests {
         let keys = Keys::from_seed(&[5; 32]);
         let mut allowed = Allowed::as_asked(&draft(1).manifest);
         let prefixes: Vec<&str> = allowed.grants.iter().map(|grant| grant.prefix.as_str()).collect();
-        assert_eq!(prefixes, ["2013", "late/", ""]);
+        assert_eq!(prefixes, ["2013", "late", ""]);
         let accepted = admit(&keys, &mut package(1), &allowed, now()).unwrap();
         assert_eq!(accepted.bundle.signers(), [keys.signer.public()]);
         allowed.grants.pop();
