@@ -1,6 +1,6 @@
 //! Licences, sources and banned crates, as `deny.toml` has them. `cargo deny` reads the same file where it runs.
 
-use super::{GRAPH, none, root};
+use super::{GRAPH, files, none, root};
 use spdx::{Expression, ParseMode};
 use toml::{Table, Value};
 
@@ -30,27 +30,36 @@ fn a_licence_expression_is_understood() {
 }
 
 #[test]
-fn nothing_banned_is_used() {
+fn nothing_banned_is_locked() {
     let rules = rules();
     let bans = rules["bans"]["deny"].as_array().expect("a list of bans");
     let banned: Vec<&str> = bans.iter().map(|ban| ban["crate"].as_str().expect("a name")).collect();
     assert!(banned.contains(&"openssl-sys"));
-    let used = GRAPH.metadata.packages.iter().filter(|package| banned.contains(&package.name.as_str()));
-    none(used.map(|package| format!("{} {} is banned", package.name, package.version)).collect());
+    let found = locked().into_iter().filter(|package| banned.contains(&package.name.as_str()));
+    none(found.map(|package| format!("{}: {} is banned", package.lock, package.name)).collect());
 }
 
 #[test]
-fn everything_comes_from_the_registry_or_from_here() {
+fn everything_locked_comes_from_the_registry_or_from_here() {
     let rules = rules();
     let registries: Vec<String> = strings(&rules["sources"]["allow-registry"])
         .into_iter()
         .map(|registry| format!("registry+{registry}"))
         .collect();
-    let foreign = GRAPH.metadata.packages.iter().filter(|package| match &package.source {
-        Some(source) => !registries.contains(&source.repr),
-        None => !package.manifest_path.starts_with(root()),
+    let foreign = locked().into_iter().filter(|package| match &package.source {
+        Some(source) => !registries.contains(source) || !package.has_checksum,
+        None => false,
     });
-    none(foreign.map(|package| format!("{} comes from {:?}", package.name, package.source)).collect());
+    none(
+        foreign.map(|package| format!("{}: {} comes from {:?}", package.lock, package.name, package.source)).collect(),
+    );
+}
+
+#[test]
+fn what_has_no_source_lies_here() {
+    let elsewhere = GRAPH.metadata.packages.iter().filter(|package| package.source.is_none());
+    let elsewhere = elsewhere.filter(|package| !package.manifest_path.starts_with(root()));
+    none(elsewhere.map(|package| format!("{} lies in {}", package.name, package.manifest_path)).collect());
 }
 
 #[test]
@@ -81,6 +90,32 @@ fn our_crates_say_the_same_of_themselves() {
 
 fn rules() -> Table {
     std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml").parse().expect("TOML")
+}
+
+/// A package of a lock file.
+struct Locked {
+    lock: String,
+    name: String,
+    source: Option<String>,
+    has_checksum: bool,
+}
+
+/// All packages of all lock files: those of other platforms and of the guests included.
+fn locked() -> Vec<Locked> {
+    let mut packages = Vec::new();
+    for lock in files("lock") {
+        let table: Table = lock.text.parse().expect("TOML");
+        for package in table["package"].as_array().expect("packages") {
+            packages.push(Locked {
+                lock: lock.path.clone(),
+                name: package["name"].as_str().expect("a name").to_owned(),
+                source: package.get("source").map(|source| source.as_str().expect("text").to_owned()),
+                has_checksum: package.get("checksum").is_some(),
+            });
+        }
+    }
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    packages
 }
 
 fn strings(list: &Value) -> Vec<&str> {
