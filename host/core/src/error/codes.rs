@@ -83,12 +83,102 @@ codes! {
     INVALID_TIME = 401, "a time is malformed";
 
     // 05xx: checking and compiling components.
+    INVALID_COMPONENT = 501, "a component is not valid WebAssembly";
+    COMPONENT_TOO_LARGE = 502, "a component is beyond what is compiled";
+    IMPORT_NOT_OFFERED = 503, "a component imports what is not offered";
+    EXPORT_MISSING = 504, "a component does not export the functions of lockgate:udf";
+    INTERFACE_MISMATCH = 505, "an interface of a component has another type";
+    DESCRIBE_INVALID = 506, "what a component says of its functions is malformed";
+    ARTEFACT_REFUSED = 508, "a compiled artefact does not fit this machine";
+    NOT_A_COMPONENT = 509, "a file is a core module, not a component";
+    SANDBOX_UNAVAILABLE = 510, "the sandbox cannot be set up on this machine";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
+    OUT_OF_FUEL = 601, "a function used all its fuel";
+    MEMORY_LIMIT = 602, "a function asked for more memory than its limit";
+    DEADLINE_PASSED = 603, "a call took longer than its deadline";
+    CALL_CANCELLED = 604, "a call was cancelled";
+    STACK_OVERFLOW = 605, "a function used all its stack";
+    GUEST_TRAP = 606, "a function trapped";
+    TRANSFER_LIMIT = 607, "a function handed over too much at once";
+    HANDLE_LIMIT = 608, "a function held too many handles";
+    OUTPUT_ROWS = 609, "a function gave back too many rows";
+    OUTPUT_BYTES = 610, "a function gave back too many bytes";
+    GUEST_ERROR = 611, "a function failed the batch";
+    GUEST_EXIT = 612, "a function called exit";
+    START_FAILED = 613, "an instance could not be started";
+    IMPORT_REFUSED = 614, "a function called something that it may not";
+    ABI_VIOLATION = 615, "a guest broke the canonical ABI";
+    NO_INSTANCE_SLOT = 616, "no room is left for another instance";
+    LIMIT_ABOVE_EXECUTOR = 617, "a limit is above what the executor was set up for";
+    ROW_REFUSED = 650, "a function refused a record";
+    BISECTION_OVERRUN = 651, "a batch that makes a function fail costs too much to divide";
+    OUTPUT_PORTS = 652, "a function gave back a wrong number of ports";
+    OUTPUT_COLUMNS = 653, "a function gave back a wrong number of columns";
+    OUTPUT_BUFFERS = 654, "a column has a wrong number of buffers";
+    ROW_COUNT = 655, "a one to one output has a wrong number of rows";
+    VALIDITY_LENGTH = 656, "validity bits have a wrong length";
+    UNEXPECTED_NULL = 657, "a column that is not nullable holds a null";
+    BUFFER_LENGTH = 658, "a buffer has a wrong length";
+    OFFSETS_START = 659, "offsets do not start at 0";
+    OFFSETS_ORDER = 660, "offsets decrease";
+    OFFSETS_END = 661, "offsets do not end where the data ends";
+    NOT_UTF8 = 662, "a utf8 column holds bytes that are not UTF-8";
+    SPLIT_CHARACTER = 663, "an offset lies within a character";
+    DECIMAL_RANGE = 664, "a decimal has too many digits";
+    ORIGIN_LENGTH = 665, "origin has a wrong length";
+    ORIGIN_ORDER = 666, "origin decreases";
+    ORIGIN_RANGE = 667, "origin points behind the input";
+    ORIGIN_MISSING = 668, "rows failed but a port has no origin";
+    FAILED_LENGTH = 669, "the indexes of failed rows have a wrong length";
+    FAILED_ORDER = 670, "the failed rows are not ascending";
+    FAILED_RANGE = 671, "a failed row lies behind the input";
+    FAILED_WITH_OUTPUT = 672, "a row failed and has output as well";
+    CAST_FAILED = 680, "a value does not fit its column after a cast";
+    NEXMARK_COLUMN = 690, "a column is not one of the Nexmark table's";
+    NEXMARK_SPLIT = 691, "a split or position is not the Nexmark generator's";
 
     // 07xx: formats and data.
+    SCHEMA_MISMATCH = 701, "data does not have the declared columns";
+    BAD_RECORD = 702, "a record is malformed";
+    BAD_VALUE = 703, "a value does not fit its column";
+    RECORD_TOO_LONG = 704, "a record is too long";
+    CORRUPT_STREAM = 705, "a compressed stream is damaged";
+    EXPANSION = 706, "a compressed stream expands too far";
+    WINDOW_TOO_LARGE = 707, "a zstd stream needs too large a window";
+    CORRUPT_PARQUET = 708, "a Parquet file is damaged";
+    PARQUET_LIMIT = 709, "a Parquet file exceeds a bound";
+    INVALID_POSITION = 710, "a position does not belong to its split";
+    NOT_INFERRED = 711, "a schema could not be inferred";
+    NOT_ENCODABLE = 712, "rows cannot be written in this format";
+    NOT_TAKEN = 713, "encoded bytes were not taken";
 
     // 08xx: connectors, volumes and commits.
+    UNKNOWN_VOLUME = 801, "a volume is not configured";
+    VOLUME_UNUSABLE = 802, "a volume's directory cannot be opened";
+    INVALID_PATH = 803, "a path within a volume is not allowed";
+    LINK_REFUSED = 804, "a path passes through a symbolic link";
+    NOT_A_FILE = 805, "a path is not a regular file";
+    FILE_UNREADABLE = 806, "a file or folder of a volume could not be opened";
+    NO_INPUT = 807, "a pattern matches no file";
+    TOO_MANY_FILES = 808, "a pattern visits too many files or folders";
+    INPUT_CHANGED = 809, "an input changed while a job depends on it";
+    INPUT_FAILED = 810, "an input could not be read";
+    NOT_SEEKABLE = 811, "a stream can only be read once, forwards";
+    OUTPUT_FAILED = 820, "output could not be written";
+    OUTPUT_EXISTS = 821, "an output file is there already";
+    OUTPUT_LOST = 822, "prepared output is missing or was changed";
+    OUTPUT_CLOSED = 823, "standard output was closed by its reader";
+    STATE_UNUSABLE = 830, "a state directory cannot be used";
+    STATE_IN_USE = 831, "another process uses this state";
+    STATE_TRUNCATED = 832, "a state file is cut short";
+    STATE_DAMAGED = 833, "a state file is damaged";
+    STATE_FOREIGN = 834, "a state file is not of this kind, version or job";
+    STATE_OTHER_VERSION = 835, "the state belongs to another version of the job";
+    STATE_TOO_LARGE = 836, "a checkpoint is too large";
+    EXPOSED_TO_OTHERS = 850, "a private file or directory is open to other users";
+    HOST_KEY_DAMAGED = 851, "the host key is damaged";
+    INVALID_CONFIGURATION = 860, "this machine's configuration is not understood";
 
     // 09xx: executor protocol.
 }
