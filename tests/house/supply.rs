@@ -2,6 +2,7 @@
 
 use super::{GRAPH, files, none, root};
 use spdx::{Expression, ParseMode};
+use std::path::Path;
 use toml::{Table, Value};
 
 #[test]
@@ -64,8 +65,8 @@ fn what_has_no_source_lies_here() {
 
 #[test]
 fn our_crates_say_the_same_of_themselves() {
-    let toolchain = std::fs::read_to_string(root().join("rust-toolchain.toml")).expect("rust-toolchain.toml");
-    let toolchain: Table = toolchain.parse().expect("TOML");
+    let toolchain = read(&root().join("rust-toolchain.toml"));
+    let workspace = read(&root().join("Cargo.toml"));
     let channel = toolchain["toolchain"]["channel"].as_str().expect("a channel");
     let mut wrong = Vec::new();
     for (name, package) in GRAPH.own() {
@@ -79,17 +80,47 @@ fn our_crates_say_the_same_of_themselves() {
         if package.description.is_none() {
             wrong.push(format!("{name}: no description"));
         }
-        let manifest: Table =
-            std::fs::read_to_string(&package.manifest_path).expect("a manifest").parse().expect("TOML");
-        if manifest.get("lints").and_then(|lints| lints.get("workspace")) != Some(&Value::Boolean(true)) {
-            wrong.push(format!("{name}: does not take the workspace's lints"));
-        }
+        let missing = missing_lints(&read(package.manifest_path.as_std_path()), &workspace);
+        wrong.extend(missing.into_iter().map(|lint| format!("{name}: does not deny {lint}")));
     }
     none(wrong);
 }
 
+#[test]
+fn lints_of_its_own_must_not_be_weaker() {
+    let workspace: Table = "[workspace.lints.clippy]\npanic = 'deny'\ntodo = 'deny'".parse().expect("TOML");
+    let missing = |manifest: &str| missing_lints(&manifest.parse().expect("TOML"), &workspace);
+    assert!(missing("[lints]\nworkspace = true").is_empty());
+    assert!(missing("[lints.clippy]\npanic = 'deny'\ntodo = 'forbid'").is_empty());
+    assert_eq!(missing("[lints.clippy]\npanic = 'warn'"), ["clippy::panic", "clippy::todo"]);
+    assert_eq!(missing(""), ["clippy::panic", "clippy::todo"]);
+}
+
+/// The lints of the workspace that `manifest` neither takes over nor denies by itself, as the SDK does, which is unpacked
+/// beside a user's project. Those on how to write unsafe code are left out: there is none where that is denied.
+fn missing_lints(manifest: &Table, workspace: &Table) -> Vec<String> {
+    let own = manifest.get("lints");
+    if own.and_then(|lints| lints.get("workspace")) == Some(&Value::Boolean(true)) {
+        return Vec::new();
+    }
+    let groups = workspace["workspace"]["lints"].as_table().expect("lints").iter();
+    let wanted =
+        groups.flat_map(|(group, lints)| lints.as_table().expect("lints").keys().map(move |lint| (group, lint)));
+    let denied = |group: &str, lint: &str| {
+        let level = own.and_then(|lints| lints.get(group)?.get(lint)?.as_str());
+        matches!(level, Some("deny" | "forbid"))
+            || ["unsafe_op_in_unsafe_fn", "undocumented_unsafe_blocks"].contains(&lint)
+    };
+    wanted.filter(|(group, lint)| !denied(group, lint)).map(|(group, lint)| format!("{group}::{lint}")).collect()
+}
+
 fn rules() -> Table {
-    std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml").parse().expect("TOML")
+    read(&root().join("deny.toml"))
+}
+
+fn read(path: &Path) -> Table {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// A package of a lock file.
