@@ -188,6 +188,8 @@ codes! {
     ARTEFACT_REFUSED = 508, "a compiled artefact does not fit this machine";
     NOT_A_COMPONENT = 509, "a file is a core module, not a component";
     SANDBOX_UNAVAILABLE = 510, "the sandbox cannot be set up on this machine";
+    DESCRIBE_DIFFERS = 511, "a component describes itself other than it was signed";
+    IMPORTS_DIFFER = 512, "a component imports other interfaces than were signed";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
     OUT_OF_FUEL = 601, "a function used all its fuel";
@@ -252,7 +254,7 @@ codes! {
     // 08xx: connectors, volumes and commits.
     UNKNOWN_VOLUME = 801, "a volume is not configured";
     VOLUME_UNUSABLE = 802, "a volume's directory cannot be opened";
-    INVALID_PATH = 803, "a path within a volume is not allowed";
+    PATH_REFUSED = 803, "a volume refuses a path";
     LINK_REFUSED = 804, "a path passes through a symbolic link";
     NOT_A_FILE = 805, "a path is not a regular file";
     FILE_UNREADABLE = 806, "a file or folder of a volume could not be opened";
@@ -277,4 +279,9 @@ codes! {
     INVALID_CONFIGURATION = 860, "this machine's configuration is not understood";
 
     // 09xx: executor protocol.
+    PROTOCOL_MESSAGE = 901, "a message between TaskManager and executor is not understood";
+    PROTOCOL_RANGE = 902, "a message between TaskManager and executor is out of range";
+    PROTOCOL_PAYLOAD = 903, "a document between TaskManager and executor is not understood";
+    EXECUTOR_GONE = 904, "the executor has ended";
+    JOB_CANCELLED = 905, "the job was cancelled";
 }
