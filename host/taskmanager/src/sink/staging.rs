@@ -36,7 +36,7 @@ impl Staging {
 
     /// A writer for `slot`.
     pub(super) fn writer(self: &Arc<Self>, slot: u32) -> Box<dyn Writer> {
-        Box::new(StagedWriter { staging: self.clone(), slot, current: None })
+        Box::new(StagedWriter { staging: self.clone(), slot, current: None, failed: false })
     }
 
     /// The waiting file of `prepared`; none if it does not wait any more.
@@ -146,6 +146,8 @@ struct StagedWriter {
     staging: Arc<Staging>,
     slot: u32,
     current: Option<Current>,
+    /// After a failed write or sync nobody knows what the file holds, and a second sync may succeed without it.
+    failed: bool,
 }
 
 struct Current {
@@ -156,13 +158,39 @@ struct Current {
 
 impl Writer for StagedWriter {
     fn write(&mut self, epoch: u64, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
+        self.attempt(epoch, |writer| if bytes.is_empty() { Ok(()) } else { writer.append(epoch, bytes) })
+    }
+
+    fn prepare(&mut self, epoch: u64) -> Result<Option<Prepared>> {
+        self.attempt(epoch, |writer| {
+            let Some(current) = &writer.current else {
+                return Ok(None);
+            };
+            let synced = current.file.sync_all();
+            synced.map_err(|error| failed(&writer.staging.temporary(writer.slot, epoch), &error))?;
+            writer.staging.sync()?;
+            Ok(writer.current.take().map(|Current { bytes, .. }| Prepared { epoch, slot: writer.slot, bytes }))
+        })
+    }
+}
+
+impl StagedWriter {
+    /// Does `work` for `epoch` unless something has failed before or another epoch is not prepared yet.
+    fn attempt<T>(&mut self, epoch: u64, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.failed {
+            return Err(Error::new(code::INTERNAL, "a writer was used after it had failed"));
         }
+        if let Some(current) = self.current.as_ref().filter(|current| current.epoch != epoch) {
+            let cause = format!("output of epoch {epoch} came before epoch {} was prepared", current.epoch);
+            return Err(Error::new(code::INTERNAL, cause));
+        }
+        work(self).inspect_err(|_| self.failed = true)
+    }
+
+    fn append(&mut self, epoch: u64, bytes: &[u8]) -> Result<()> {
         let temporary = self.staging.temporary(self.slot, epoch);
         let current = match &mut self.current {
-            Some(current) if current.epoch == epoch => current,
-            Some(current) => return Err(out_of_order(current.epoch, epoch)),
+            Some(current) => current,
             empty => {
                 let options = OpenOptions::new().write(true).create_new(true).clone();
                 let file = self.staging.folder.open_with(&temporary, &options);
@@ -173,21 +201,6 @@ impl Writer for StagedWriter {
         current.file.write_all(bytes).map_err(|error| failed(&temporary, &error))?;
         current.bytes += bytes.len() as u64;
         Ok(())
-    }
-
-    fn prepare(&mut self, epoch: u64) -> Result<Option<Prepared>> {
-        let Some(current) = &self.current else {
-            return Ok(None);
-        };
-        if current.epoch != epoch {
-            return Err(out_of_order(current.epoch, epoch));
-        }
-        let synced = current.file.sync_all();
-        synced.map_err(|error| failed(&self.staging.temporary(self.slot, epoch), &error))?;
-        self.staging.sync()?;
-        let prepared = Prepared { epoch, slot: self.slot, bytes: current.bytes };
-        self.current = None;
-        Ok(Some(prepared))
     }
 }
 
@@ -201,10 +214,6 @@ impl Drop for StagedWriter {
             }
         }
     }
-}
-
-fn out_of_order(current: u64, epoch: u64) -> Error {
-    Error::new(code::INTERNAL, format!("output of epoch {epoch} came before epoch {current} was prepared"))
 }
 
 fn failed(name: &str, error: &io::Error) -> Error {
