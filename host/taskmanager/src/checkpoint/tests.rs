@@ -322,4 +322,8 @@ fn standard_output_catches_up_from_the_spool() {
         std::io::Read::read_to_string(&mut reader, &mut printed).unwrap();
         assert_eq!(printed, expected);
     }
+    let left = job.state().join("acme/copy/spool/left");
+    fs::write(&left, "of a run that is given up").unwrap();
+    State::open_anew(&job.state(), &identity()).unwrap();
+    assert!(!left.exists());
 }

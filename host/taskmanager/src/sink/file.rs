@@ -167,7 +167,18 @@ mod tests {
         let fixture = Fixture::new();
         let sink = fixture.sink("late");
         let temporary = format!(".late-{}-00000-00000001.json.tmp", fixture.run);
-        let touches: [fn(&Path); 2] = [|path| fs::remove_file(path).unwrap(), |path| fs::write(path, "x").unwrap()];
+        let touches: [fn(&Path); 4] = [
+            |path| fs::remove_file(path).unwrap(),
+            |path| fs::write(path, "x").unwrap(),
+            |path| {
+                fs::remove_file(path).unwrap();
+                std::os::unix::fs::symlink("4444", path).unwrap();
+            },
+            |path| {
+                fs::remove_file(path).unwrap();
+                rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+            },
+        ];
         for touch in touches {
             let prepared = prepare(&sink, 0, 1, "ours");
             touch(&fixture.folder().join(&temporary));

@@ -22,13 +22,6 @@ pub(super) struct Staging {
     ending: String,
 }
 
-/// A file that waits.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) file: File,
-    pub(super) temporary: String,
-}
-
 impl Staging {
     pub(super) fn new(folder: Dir, node: &Name, run: &RunId, ending: &str) -> Self {
         Self { folder, prefix: format!("{node}-{run}-"), ending: ending.to_owned() }
@@ -39,17 +32,17 @@ impl Staging {
         Box::new(StagedWriter { staging: self.clone(), slot, current: None, failed: false })
     }
 
-    /// The waiting file of `prepared`; none if it does not wait any more.
+    /// The name of the file of `prepared`; none if it does not wait any more. Opens nothing: whoever else may write to the
+    /// folder could have put a pipe there.
     ///
     /// # Errors
-    /// `LG0822` if it is not as long as it was.
-    pub(super) fn waiting(&self, prepared: &Prepared) -> Result<Option<Waiting>> {
+    /// `LG0822` if it is not a file as long as it was.
+    pub(super) fn waiting(&self, prepared: &Prepared) -> Result<Option<String>> {
         let temporary = self.temporary(prepared.slot, prepared.epoch);
-        let opened = self.folder.open(&temporary).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match opened {
-            Ok((length, file)) if length == prepared.bytes => Ok(Some(Waiting { file, temporary })),
-            Ok((length, _)) => {
-                let cause = format!("{temporary} has {length} bytes, prepared were {}", prepared.bytes);
+        match self.folder.symlink_metadata(&temporary) {
+            Ok(metadata) if metadata.is_file() && metadata.len() == prepared.bytes => Ok(Some(temporary)),
+            Ok(_) => {
+                let cause = format!("{temporary} is not a file of {} bytes, as was prepared", prepared.bytes);
                 Err(Error::new(code::OUTPUT_LOST, cause))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -63,7 +56,7 @@ impl Staging {
     /// `LG0820` to `LG0822`.
     pub(super) fn publish(&self, prepared: &Prepared) -> Result<()> {
         let last = self.name(prepared.slot, prepared.epoch);
-        let Some(Waiting { temporary, .. }) = self.waiting(prepared)? else {
+        let Some(temporary) = self.waiting(prepared)? else {
             return match self.folder.symlink_metadata(&last) {
                 Ok(_) => Ok(()),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -99,6 +92,11 @@ impl Staging {
             return self.remove(temporary);
         }
         Err(Error::new(code::OUTPUT_EXISTS, format!("{last} is there already and is not the output of this job")))
+    }
+
+    /// Opens a waiting file of a folder that is ours alone.
+    pub(super) fn open(&self, temporary: &str) -> Result<File> {
+        self.folder.open(temporary).map_err(|error| failed(temporary, &error))
     }
 
     /// Removes a waiting file, if it is there.
