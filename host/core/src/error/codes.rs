@@ -254,7 +254,7 @@ codes! {
     // 08xx: connectors, volumes and commits.
     UNKNOWN_VOLUME = 801, "a volume is not configured";
     VOLUME_UNUSABLE = 802, "a volume's directory cannot be opened";
-    PATH_REFUSED = 803, "a volume refuses a path";
+    INVALID_VOLUME_PATH = 803, "a path or name cannot be used below a volume";
     LINK_REFUSED = 804, "a path passes through a symbolic link";
     NOT_A_FILE = 805, "a path is not a regular file";
     FILE_UNREADABLE = 806, "a file or folder of a volume could not be opened";
