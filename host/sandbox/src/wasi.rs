@@ -71,7 +71,10 @@ pub(crate) fn link(linker: &mut Linker<Host>, component: &Component) -> Result<(
         for (function, item) in instance.exports(&engine) {
             if let ComponentItem::ComponentFunc(_) = item.ty {
                 let refusal = Stop::Refused(format!("{name}#{function}"));
-                let refuse = move |_: Store<'_>, _, _: &[_], _: &mut [_]| Err(refusal.clone().into());
+                let refuse = move |mut store: Store<'_>, _, _: &[_], _: &mut [_]| {
+                    charge(&mut store, 0)?;
+                    Err(refusal.clone().into())
+                };
                 // Defined already means that it has a meaning.
                 let _ = interface.0.func_new(function, refuse);
             }
