@@ -103,7 +103,7 @@ pub struct ComponentInfo {
 ///
 /// # Errors
 /// `LG0501` if it is no WebAssembly, `LG0509` if it is no component, `LG0502` naming the bound that it breaks, `LG0503`
-/// naming an import that is not offered, `LG0504` naming an export that is missing.
+/// naming an import that is not offered, `LG0504` naming an export that is missing, `LG0511` if it is composed of others.
 pub fn inspect(component: &[u8], limits: &CheckLimits) -> Result<ComponentInfo> {
     at_most("bytes", component.len() as u64, limits.size)?;
     let mut check = Check { limits, counts: Counts::default(), nesting: 0, info: ComponentInfo::default() };
@@ -201,6 +201,12 @@ impl Check<'_> {
             Payload::TagSection(reader) => definitions(counts, reader.count(), limits),
             Payload::ElementSection(reader) => segments(counts, reader.count(), limits),
             Payload::DataSection(reader) => segments(counts, reader.count(), limits),
+            // Calls between components go through adapters whose transcoding of text uses no fuel and never yields: they
+            // could outrun every deadline. Nested components that only pass functions on, as the SDK's do, lift nothing.
+            Payload::ComponentCanonicalSection(_) if self.nesting > 1 => {
+                let text = "a component within the component lifts or lowers functions of its own";
+                Err(Error::new(code::COMPOSED_COMPONENT, text))
+            }
             Payload::ComponentCanonicalSection(reader) => definitions(counts, reader.count(), limits),
             Payload::ComponentAliasSection(reader) => segments(counts, reader.count(), limits),
             Payload::CodeSectionEntry(body) => self.body(body),

@@ -173,6 +173,16 @@ fn components_that_multiply_are_refused() {
 }
 
 #[test]
+fn components_that_call_each_other_are_refused() {
+    let composed = wat::parse_str(
+        r#"(component (component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+            (func (export "f") (canon lift (core func $i "f")))))"#,
+    )
+    .unwrap();
+    refused(&composed, &DEFAULT(), code::COMPOSED_COMPONENT, "lifts or lowers");
+}
+
+#[test]
 fn every_bound_is_enforced() {
     let items = format!(
         "(global i32 (i32.const 0)) (table 1 funcref) (elem func) (type $t (func)) (func {})",
