@@ -3,7 +3,7 @@
 //!
 //! About forty functions have a meaning; every other function of an interface that is offered is linked and refuses
 //! when it is called, because a guest of a standard library imports 24 interfaces whether it uses them or not. Nothing
-//! here does I/O, waits, or looks at the host's clock (`docs/adr/0004-own-wasi.md`). Interfaces are linked under the
+//! here does I/O, waits, or looks at the host's clock (`docs/adr/0006-our-own-host-side-of-wasi.md`). Interfaces are linked under the
 //! very names that the component imports, so any version 0.2.x is served.
 
 mod io;
