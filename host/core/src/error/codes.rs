@@ -76,7 +76,7 @@ codes! {
     WRONG_KIND = 105, "a value is of the wrong kind";
     DUPLICATE_KEY = 106, "a key or a table is there twice";
     INVALID_QUANTITY = 107, "a size, duration or count is not understood";
-    INVALID_PATH = 108, "a path within a volume is not allowed";
+    MANIFEST_PATH = 108, "a path within a volume is not allowed";
     UNKNOWN_CHOICE = 109, "a value is not one of those allowed";
     OPTION_NOT_APPLICABLE = 110, "an option does not apply here";
     OPTION_MISSING = 111, "an option is needed here";
