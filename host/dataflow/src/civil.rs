@@ -102,7 +102,7 @@ pub(crate) fn write_timestamp(out: &mut Vec<u8>, micros: i64, utc: bool) -> bool
 
 fn two(tens: u8, ones: u8) -> Option<i64> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    (tens <= 9 && ones <= 9).then_some(i64::from(tens * 10 + ones))
+    (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
 }
 
 fn digit(value: i64) -> u8 {

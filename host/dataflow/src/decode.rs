@@ -37,12 +37,22 @@ pub(crate) struct Limits {
     pub(crate) ratio_from: u64,
     /// The logarithm of zstd's largest window.
     pub(crate) window_log: u32,
+    /// The largest Parquet row group, counting the columns that are read, and what a page may unpack to.
+    pub(crate) row_group: u64,
+    pub(crate) page: i64,
 }
 
 impl Limits {
     /// The set in force. RFC 8878 asks readers for a window of 8 MiB.
-    pub(crate) const DEFAULT: Self =
-        Self { record: 16 << 20, batch_bytes: 64 << 20, ratio: 256, ratio_from: 16 << 20, window_log: 23 };
+    pub(crate) const DEFAULT: Self = Self {
+        record: 16 << 20,
+        batch_bytes: 64 << 20,
+        ratio: 256,
+        ratio_from: 16 << 20,
+        window_log: 23,
+        row_group: 512 << 20,
+        page: 128 << 20,
+    };
 }
 
 /// A decoder for one split of `source`.
@@ -121,4 +131,4 @@ pub(crate) fn compression(format: &Format, split: &str) -> Compression {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -287,3 +287,95 @@ fn kind_of(raw: &str) -> Option<Kind> {
         Some(_) => Some(Kind::of_number(raw).unwrap_or(Kind::Float)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::tests::{Memory, csv, gzip};
+    use lockgate_core::plan::Compression;
+
+    fn inferred(kind: FormatKind, split: &str, bytes: impl Into<bytes::Bytes>) -> Result<Vec<String>> {
+        let format = Format { kind, compression: Compression::Auto };
+        let fields = infer(&format, split, &mut Memory::new(bytes))?;
+        let shown =
+            |field: Field| format!("{}: {}{}", field.name, field.data_type, if field.nullable { "?" } else { "" });
+        Ok(fields.into_iter().map(shown).collect())
+    }
+
+    #[test]
+    fn json_by_its_values() {
+        let text = r#"{"i":1,"u":1,"f":1,"b":true,"d":"2013-01-01","t":"2013-01-01T10:00:00Z","w":"2013-01-01 10:00:00","s":"2013-01-01","o":{}}
+
+            {"i":-1,"u":18446744073709551615,"f":1e3,"b":false,"d":"2013-02-01","t":"2013-01-01T10:00:00+01:00","w":"2013-01-01T10:00:00","s":"x","o":{"a":1},"n":null,"late":2}"#;
+        let expected = [
+            "i: int64",
+            "u: uint64",
+            "f: float64",
+            "b: bool",
+            "d: date32",
+            "t: timestamp[us, UTC]",
+            "w: timestamp[us]",
+            "s: utf8",
+            "o: utf8",
+            "n: utf8?",
+            "late: int64?",
+        ];
+        assert_eq!(inferred(FormatKind::Json, "x", text).unwrap(), expected);
+        assert_eq!(inferred(FormatKind::Json, "x.gz", gzip(text.as_bytes())).unwrap(), expected);
+    }
+
+    #[test]
+    fn csv_by_its_values() {
+        let text = "i,f,b,d,t,zip,s,none\n1,1,true,2013-01-01,2013-01-01T10:00:00Z,01234,x,\n,2.5,FALSE,,,5,\"7\",\n";
+        let expected = [
+            "i: int64?",
+            "f: float64?",
+            "b: bool?",
+            "d: date32?",
+            "t: timestamp[us, UTC]?",
+            "zip: utf8?",
+            "s: utf8?",
+            "none: utf8?",
+        ];
+        assert_eq!(inferred(csv(true), "x", text).unwrap(), expected);
+        assert_eq!(inferred(csv(false), "x", "1,a\n2,b").unwrap(), ["column_1: int64?", "column_2: utf8?"]);
+    }
+
+    #[test]
+    fn lines_are_always_the_same() {
+        assert_eq!(inferred(FormatKind::Lines, "x", "").unwrap(), ["line: utf8"]);
+    }
+
+    #[test]
+    fn refuses_what_has_no_schema() {
+        let refused = |kind, text: &str| {
+            assert_eq!(inferred(kind, "x", text.to_owned()).unwrap_err().code(), code::NOT_INFERRED, "{text:.60}");
+        };
+        for text in [
+            "",
+            "[1]",
+            "{\"a\":1}\n{\"a\":\"x\"}",
+            "{\"a\":true}\n{\"a\":1}",
+            "{\"\":1}",
+            "{\"a\\n\":1}",
+            "{\"a\":-1}\n{\"a\":18446744073709551615}",
+            "{}",
+        ] {
+            refused(FormatKind::Json, text);
+        }
+        for text in ["", "a,a\n1,2", "a,b\n1", "a,\n1,2"] {
+            refused(csv(true), text);
+        }
+        let keys: Vec<String> = (0..=Plan::MAX_COLUMNS).map(|n| format!("\"k{n}\":1")).collect();
+        refused(FormatKind::Json, &format!("{{{}}}", keys.join(",")));
+        refused(FormatKind::Json, &"x".repeat(17 << 20));
+        assert_eq!(inferred(FormatKind::Parquet, "x", "PAR1").unwrap_err().code(), code::CORRUPT_PARQUET);
+    }
+
+    #[test]
+    fn the_sample_is_bounded() {
+        let mut text = "{\"a\":1}\n".repeat(SAMPLE_RECORDS);
+        text.push_str("not looked at");
+        assert_eq!(inferred(FormatKind::Json, "x", text).unwrap(), ["a: int64"]);
+    }
+}

@@ -132,9 +132,51 @@ codes! {
 
     // 03xx: bundles.
     INVALID_DIGEST = 301, "a digest is malformed";
+    MALFORMED_ARCHIVE = 302, "a bundle is not a well-formed archive";
+    BUNDLE_TOO_LARGE = 303, "a bundle is too large";
+    FORBIDDEN_ENTRY = 304, "a bundle has an entry that is not allowed";
+    TRAILING_DATA = 305, "a bundle goes on behind its end";
+    DIGEST_MISMATCH = 306, "the content of a bundle does not fit its digest";
+    MALFORMED_LAYOUT = 307, "a bundle is not an OCI image layout of Lockgate's form";
+    UNREFERENCED_BLOB = 308, "a bundle holds content that it names nowhere";
+    MISSING_BLOB = 309, "a bundle names content that it does not hold";
+    MALFORMED_STATEMENT = 310, "the statement of a bundle contradicts itself";
+    LAYERS_DIFFER = 311, "the layers of a bundle are not those that were signed";
 
     // 04xx: signatures and trust.
     INVALID_TIME = 401, "a time is malformed";
+    MALFORMED_KEY = 402, "a key is malformed";
+    MALFORMED_JSON = 403, "signed JSON is not strict";
+    MALFORMED_DOCUMENT = 404, "a signed document breaks the rules of its kind";
+    MALFORMED_ENVELOPE = 405, "an envelope is malformed";
+    WRONG_PAYLOAD_TYPE = 406, "an envelope holds another kind of document";
+    BAD_SIGNATURE = 407, "a signature does not fit what it is said to sign";
+    UNTRUSTED_SIGNER = 408, "nobody whose signature counts has signed";
+    THRESHOLD = 409, "too few have signed";
+    KEY_IN_TWO_ROLES = 410, "a key serves two roles";
+    WRONG_AUDIENCE = 411, "a document or bundle is for another cluster";
+    EXPIRED = 412, "a document or bundle is expired";
+    NOT_YET_VALID = 413, "a document or bundle is not valid yet";
+    STALE_STATUS = 414, "a status is too old to rely on";
+    ROLLBACK = 415, "an older version was presented";
+    SAME_VERSION_TWICE = 416, "one version exists with two contents";
+    FAST_FORWARD = 417, "a version leaps too far ahead";
+    NOT_CURRENT = 418, "the status names another version";
+    REVOKED = 419, "a job, its content or its signers are revoked";
+    WRONG_TENANT = 420, "a document or bundle is of another tenant";
+    WRONG_EPOCH = 421, "a document is of another life of its tenant";
+    ROOT_CHAIN = 422, "an operator root is missing from the chain";
+    ROTATION_UNSIGNED = 423, "the tenant's root keys changed without the old keys' consent";
+    NOT_GRANTED = 424, "a job asks for what its tenant was not granted";
+    WIDENED = 425, "an upgrade touches more than it lists";
+    WRONG_REPLACES = 426, "an upgrade replaces another version than the one in place";
+    CORRUPT_MARKS = 427, "the marks against rollback are damaged";
+    MARKS_FULL = 428, "the marks against rollback are full";
+    CLOCK_WENT_BACK = 429, "this machine's clock went back";
+    STATUS_TOO_LONG = 430, "a status lives longer than is allowed";
+    NOT_A_FALLBACK = 431, "a version is no signed fallback";
+    NOT_ADMITTED = 432, "a job was not admitted here before";
+    PARALLELISM_ABOVE_CEILING = 433, "a job asks for more slots than its tenant may have";
 
     // 05xx: checking and compiling components.
     INVALID_COMPONENT = 501, "a component is not valid WebAssembly";

@@ -25,7 +25,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -33,10 +33,6 @@ use std::sync::Arc;
 const REQUEST: u64 = 1 << 20;
 /// The largest footer.
 const FOOTER: u64 = 16 << 20;
-/// The largest row group, counting the columns that are read.
-const ROW_GROUP: u64 = 512 << 20;
-/// The most that a page may unpack to.
-const PAGE: i64 = 128 << 20;
 /// The eight bytes at the end: the footer's length and the magic.
 const TAIL: u64 = 8;
 
@@ -64,7 +60,8 @@ pub(crate) fn metadata(input: &mut dyn Input) -> Result<ArrowReaderMetadata> {
     let range = start.checked_sub(length).ok_or_else(|| corrupt("the Parquet footer is longer than the file"))?..start;
     let footer = read(input, range.clone())?;
     check_footer(&footer).map_err(claim)?;
-    let mut decoder = ParquetMetaDataPushDecoder::try_new(size).map_err(damaged)?;
+    let mut decoder =
+        ParquetMetaDataPushDecoder::try_new(size).map_err(damaged)?.with_page_index_policy(PageIndexPolicy::Skip);
     decoder.push_ranges(vec![start..size, range], vec![tail, footer]).map_err(damaged)?;
     let DecodeResult::Data(metadata) = decoder.try_decode().map_err(damaged)? else {
         return Err(corrupt("the Parquet footer is incomplete"));
@@ -123,23 +120,23 @@ impl Parquet {
         sorted.sort_unstable();
         let places = roots.iter().map(|root| sorted.partition_point(|other| other < root)).collect();
 
-        let mut before = 0;
-        let mut groups = Vec::new();
+        // Row groups that end behind the position are read, the first of them from some row on.
+        let (mut end, mut skipped, mut groups) = (0, 0, Vec::new());
         for (index, group) in reader.metadata().row_groups().iter().enumerate() {
-            let rows = group.num_rows().cast_unsigned();
-            if before + rows > self.row {
+            end += group.num_rows().cast_unsigned();
+            if end > self.row {
                 groups.push(index);
             } else {
-                before += rows;
+                skipped = end;
             }
         }
-        if groups.is_empty() && before < self.row {
+        if self.row > end {
             return Err(Error::new(
                 code::INVALID_POSITION,
                 format!("row {} lies behind the end of the file", self.row),
             ));
         }
-        let offset = usize::try_from(self.row - before).unwrap_or(usize::MAX);
+        let offset = usize::try_from(self.row - skipped).unwrap_or(usize::MAX);
         let mask = ProjectionMask::roots(reader.parquet_schema(), sorted);
         let mut builder = ParquetPushDecoderBuilder::new_with_metadata(reader)
             .with_batch_size(self.shape.rows)
@@ -203,7 +200,7 @@ impl Decoder for Parquet {
             match open.decoder.try_decode().map_err(damaged)? {
                 DecodeResult::NeedsData(ranges) => {
                     let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum::<u64>();
-                    if total > ROW_GROUP {
+                    if total > self.shape.limits.row_group {
                         return Err(Error::new(
                             code::PARQUET_LIMIT,
                             format!("the columns that are read of a Parquet row group have {total} bytes"),
@@ -213,7 +210,7 @@ impl Decoder for Parquet {
                     for range in &ranges {
                         let chunk = read(input, range.clone())?;
                         // Without a page index what is asked for are whole column chunks.
-                        check_pages(&chunk, PAGE).map_err(claim)?;
+                        check_pages(&chunk, self.shape.limits.page).map_err(claim)?;
                         chunks.push(chunk);
                     }
                     open.decoder.push_ranges(ranges, chunks).map_err(damaged)?;
@@ -349,3 +346,6 @@ fn claim(fault: Fault) -> Error {
         Fault::Excessive(what) => Error::new(code::PARQUET_LIMIT, format!("the Parquet file claims too much: {what}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

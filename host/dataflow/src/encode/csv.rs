@@ -25,7 +25,8 @@ impl Csv {
 
     fn field(&self, field: &[u8], alone: bool, out: &mut Vec<u8>) {
         let quote = |byte: &u8| matches!(*byte, b'"' | b'\n' | b'\r') || *byte == self.delimiter;
-        if !field.iter().any(quote) && !(alone && field.is_empty()) {
+        let needs_quotes = field.iter().any(quote) || (alone && field.is_empty());
+        if !needs_quotes {
             out.extend_from_slice(field);
             return;
         }
