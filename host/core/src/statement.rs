@@ -195,7 +195,7 @@ impl Predicate {
 
     /// What the manifest touches.
     pub fn touches(&self) -> BTreeSet<Touch> {
-        touches(&self.manifest)
+        self.manifest.touches().into_iter().collect()
     }
 
     fn check(&self) -> Result<()> {
@@ -263,24 +263,6 @@ pub fn describe_title(component: &Name) -> String {
 /// The title of a layer with reference data.
 pub fn data_title(data: &Name) -> String {
     format!("{data}.data")
-}
-
-/// What `manifest` touches: the volumes and streams of its sources and sinks. Connectors without a resource of the
-/// host (`nexmark`, `discard`) touch nothing.
-pub fn touches(manifest: &Manifest) -> BTreeSet<Touch> {
-    let sources = manifest.source.values().map(|s| (&s.connector, &s.volume, &s.path, Mode::Read));
-    let sinks = manifest.sink.values().map(|s| (&s.connector, &s.volume, &s.path, Mode::Write));
-    let touched = sources.chain(sinks).filter_map(|(connector, volume, path, mode)| match connector.as_str() {
-        "stdin" | "stdout" => {
-            let name = Name::new(connector).ok()?;
-            Some(Touch { kind: ResourceKind::Stream, name, mode, path: String::new() })
-        }
-        _ => {
-            let (name, path) = (volume.clone()?, path.clone().unwrap_or_default());
-            Some(Touch { kind: ResourceKind::Volume, name, mode, path })
-        }
-    });
-    touched.collect()
 }
 
 /// A touch as people read it.

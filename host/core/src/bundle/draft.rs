@@ -80,7 +80,7 @@ impl Draft {
             Some((release, before)) => (Some(release), before),
             None => (None, BTreeSet::new()),
         };
-        let adds = statement::touches(&manifest).difference(&before).cloned().collect();
+        let adds = manifest.touches().into_iter().filter(|touch| !before.contains(touch)).collect();
         let predicate = Predicate {
             kind: self.kind,
             audience: self.audience,

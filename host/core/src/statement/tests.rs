@@ -77,7 +77,7 @@ fn paths_that_lead_elsewhere_are_refused() {
 
 #[test]
 fn a_manifest_touches_its_volumes_and_streams() {
-    let shown: Vec<String> = touches(&crate::testing::manifest(1)).iter().map(show).collect();
+    let shown: Vec<String> = crate::testing::manifest(1).touches().iter().map(show).collect();
     assert_eq!(
         shown,
         [r#"reading "2013/*.parquet" of volume flights"#, r#"writing "late/" of volume results"#, "writing stdout"]
@@ -85,7 +85,7 @@ fn a_manifest_touches_its_volumes_and_streams() {
     let mut quiet = crate::testing::manifest(1);
     quiet.sink.values_mut().for_each(|sink| (sink.connector, sink.volume) = ("discard".into(), None));
     quiet.source.values_mut().for_each(|source| (source.connector, source.volume) = ("nexmark".into(), None));
-    assert!(touches(&quiet).is_empty());
+    assert!(quiet.touches().is_empty());
 }
 
 #[test]
