@@ -80,7 +80,7 @@ fn a_manifest_touches_its_volumes_and_streams() {
     let shown: Vec<String> = crate::testing::manifest(1).touches().iter().map(show).collect();
     assert_eq!(
         shown,
-        [r#"reading "2013/*.parquet" of volume flights"#, r#"writing "late/" of volume results"#, "writing stdout"]
+        [r#"reading "2013/*.parquet" of volume flights"#, r#"writing "late" of volume results"#, "writing stdout"]
     );
     let mut quiet = crate::testing::manifest(1);
     quiet.sink.values_mut().for_each(|sink| (sink.connector, sink.volume) = ("discard".into(), None));
