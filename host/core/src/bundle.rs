@@ -116,7 +116,7 @@ impl Package {
     /// # Errors
     /// `LG0302` to `LG0309`, one for each way in which a file can be ill-formed; `LG0403` to `LG0405` for its envelope.
     pub fn read(reader: impl Read, limits: &ReadLimits) -> Result<Self> {
-        oci::unpack(archive::read(reader, limits)?)
+        oci::unpack(archive::read(reader, limits)?, limits)
     }
 
     /// Reads a bundle's bytes within the default limits.

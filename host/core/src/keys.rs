@@ -192,9 +192,7 @@ impl Role {
     pub fn new(mut keys: Vec<PublicKey>, threshold: u32) -> Result<Self> {
         let refuse = |why: String| Err(Error::new(code::MALFORMED_DOCUMENT, why));
         let count = keys.len();
-        if count > Self::MAX_KEYS {
-            return refuse(format!("a role has {count} keys, at most {} are allowed", Self::MAX_KEYS));
-        }
+        Self::check_count(count)?;
         keys.sort_unstable();
         if let Some(twice) = keys.array_windows::<2>().find_map(|[a, b]| (a == b).then_some(a)) {
             return refuse(format!("key {} stands twice in one role", twice.short()));
@@ -226,12 +224,21 @@ impl Role {
         let keys = self.keys.iter().filter(|key| !revoked.contains(key)).copied().collect();
         Self { keys, threshold: self.threshold }
     }
+
+    fn check_count(count: usize) -> Result<()> {
+        if count <= Self::MAX_KEYS {
+            return Ok(());
+        }
+        let cause = format!("a role has {count} keys, at most {} are allowed", Self::MAX_KEYS);
+        Err(Error::new(code::MALFORMED_DOCUMENT, cause))
+    }
 }
 
+/// Keys as text, so that they are counted before the first one costs a computation.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRole {
-    keys: Vec<PublicKey>,
+    keys: Vec<String>,
     threshold: u32,
 }
 
@@ -239,13 +246,14 @@ impl TryFrom<RawRole> for Role {
     type Error = Error;
 
     fn try_from(raw: RawRole) -> Result<Self> {
-        Self::new(raw.keys, raw.threshold)
+        Self::check_count(raw.keys.len())?;
+        Self::new(raw.keys.iter().map(|key| key.parse()).collect::<Result<_>>()?, raw.threshold)
     }
 }
 
 impl From<Role> for RawRole {
     fn from(role: Role) -> Self {
-        Self { keys: role.keys, threshold: role.threshold }
+        Self { keys: role.keys.iter().map(PublicKey::to_string).collect(), threshold: role.threshold }
     }
 }
 
@@ -317,5 +325,8 @@ mod tests {
         assert_eq!(Role::new(many, 1).unwrap_err().code(), code::MALFORMED_DOCUMENT);
         let text = format!(r#"{{"keys":["{a}","{a}"],"threshold":2}}"#);
         assert!(serde_json::from_str::<Role>(&text).is_err(), "the same key twice passes through JSON");
+        let text = format!(r#"{{"keys":["{}"],"threshold":1}}"#, vec!["x"; 33].join("\",\""));
+        let error = serde_json::from_str::<Role>(&text).unwrap_err();
+        assert!(error.to_string().contains("33 keys"), "keys are read before they are counted: {error}");
     }
 }

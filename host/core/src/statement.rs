@@ -201,8 +201,8 @@ impl Predicate {
     fn check(&self) -> Result<()> {
         let refuse = |why: String| Err(Error::new(code::MALFORMED_STATEMENT, format!("the bundle's statement {why}")));
         let Manifest { job, component, source, operator, sink, .. } = &self.manifest;
-        if job.version == 0 {
-            return refuse("has version 0, versions begin at 1".to_owned());
+        if let Some(error) = self.manifest.check().into_iter().next() {
+            return refuse(format!("has a manifest that is not allowed: {}", error.cause()));
         }
         if !component.keys().eq(self.components.keys()) {
             return refuse("does not bind exactly the components of its manifest".to_owned());

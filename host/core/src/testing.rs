@@ -68,7 +68,7 @@ pub fn manifest(version: u64) -> Manifest {
         input = "score"
         connector = "file"
         volume = "results"
-        path = "late/"
+        path = "late"
         [sink.shown]
         input = "score"
         connector = "stdout"

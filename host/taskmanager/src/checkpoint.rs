@@ -124,7 +124,7 @@ impl State {
     /// # Errors
     /// `LG0830`.
     pub fn spool(&self) -> Result<Dir> {
-        durable::private_subdir(&self.dir, "spool").map_err(|error| durable::unusable("spool", &error))
+        durable::private_subdir(&self.dir, SPOOL).map_err(|error| durable::unusable(SPOOL, &error))
     }
 
     /// Commits the outputs of the record that a crash left uncommitted and removes those that no record has. To be called
@@ -196,11 +196,14 @@ impl State {
         Ok(())
     }
 
-    /// Writes the first record, so that the run's id is known before any output bears it.
+    /// Writes the first record, so that the run's id is known before any output bears it, and empties the spool.
     fn begin(dir: Dir, lock: File, job: &Identity) -> Result<Self> {
         let state = Self { dir, _lock: lock, record: Record::begin(job)?, phase: Phase::Opened };
         state.write(&state.record.encode()?, &mut |_| Ok(()))?;
-        Ok(state)
+        match state.dir.remove_dir_all(SPOOL) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(durable::unusable(SPOOL, &error)),
+            _ => Ok(state),
+        }
     }
 
     fn write(&self, record: &[u8], reached: &mut dyn FnMut(durable::Step) -> Result<()>) -> Result<()> {
@@ -213,6 +216,7 @@ impl State {
 }
 
 const RECORD: &str = "record";
+const SPOOL: &str = "spool";
 
 /// Why a record was not written.
 enum Stopped {

@@ -56,7 +56,7 @@ pub trait Writer: Send {
     /// Appends bytes to the output of `epoch`. Epochs rise, and one is prepared before the next begins.
     ///
     /// # Errors
-    /// `LG0820`.
+    /// `LG0820`. A writer that failed is of no more use: the job goes on from its last commit.
     fn write(&mut self, epoch: u64, bytes: &[u8]) -> Result<()>;
 
     /// Completes the output of `epoch`: from now on it survives a crash. None if nothing was written.

@@ -15,6 +15,8 @@ const FOLDERS: [&str; 2] = ["blobs/", BLOBS];
 /// Files that are no blobs.
 const FILES: [&str; 2] = ["oci-layout", "index.json"];
 
+/// The most bytes to set aside before any have come.
+const RESERVE: u64 = 1 << 20;
 /// Bytes of a tar block; two of zeros end an archive.
 const BLOCK: u64 = 512;
 
@@ -80,9 +82,9 @@ fn path(header: &Header) -> Result<String> {
     }
 }
 
-/// Reads `size` bytes, growing as they come, and checks their digest if they are a blob.
+/// Reads `size` bytes, growing as they come (a size is only a claim), and checks their digest if they are a blob.
 fn contents(path: &str, size: u64, entry: &mut impl Read) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(RESERVE)).unwrap_or_default());
     let mut hash = Sha256::new();
     let mut chunk = vec![0; 64 << 10];
     loop {

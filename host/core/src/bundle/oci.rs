@@ -5,7 +5,7 @@
 //! counts is which bytes stand under which title, and that is signed.
 
 use super::archive::BLOBS;
-use super::{Interfaces, Layer, LayerKind, Package};
+use super::{Interfaces, Layer, LayerKind, Package, ReadLimits};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::error::{Error, Result, code};
@@ -113,8 +113,8 @@ pub(super) fn pack(package: &Package) -> Result<Vec<(String, Vec<u8>)>> {
 /// The package in the files of an archive, whose digests are checked already.
 ///
 /// # Errors
-/// `LG0307` for documents that are wrong, `LG0308` and `LG0309` for blobs that are too many or too few.
-pub(super) fn unpack(files: BTreeMap<String, Vec<u8>>) -> Result<Package> {
+/// `LG0303` for layers that are more than `limits` together, `LG0307` for documents that are wrong, `LG0308` and `LG0309` for blobs that are too many or too few.
+pub(super) fn unpack(files: BTreeMap<String, Vec<u8>>, limits: &ReadLimits) -> Result<Package> {
     let mut blobs = Blobs { files, used: BTreeSet::new() };
     let layout: ImageLayout = read("oci-layout", &blobs.take("oci-layout")?)?;
     if layout.image_layout_version != "1.0.0" {
@@ -136,27 +136,43 @@ pub(super) fn unpack(files: BTreeMap<String, Vec<u8>>) -> Result<Package> {
     if config.architecture != "wasm" || config.os != "wasip2" || !same {
         return Err(refuse("the image configuration", "does not fit the image manifest"));
     }
+    check_amount(&manifest.layers, limits)?;
+    let (envelopes, others): (Vec<_>, Vec<_>) = manifest.layers.iter().partition(|layer| layer.media_type == ENVELOPE);
+    let [envelope] = envelopes.as_slice() else {
+        return Err(refuse("the image manifest", "does not have exactly one envelope"));
+    };
+    let envelope = Envelope::parse(blobs.get(envelope, ENVELOPE)?)?;
     let mut titles = BTreeSet::new();
     let mut layers = Vec::new();
-    let mut envelopes = Vec::new();
-    for layer in &manifest.layers {
-        let bytes = blobs.get(layer, &layer.media_type)?;
-        if layer.media_type == ENVELOPE {
-            envelopes.push(Envelope::parse(bytes)?);
-            continue;
-        }
+    for layer in others {
+        blobs.get(layer, &layer.media_type)?;
         let kind = LayerKind::from_media_type(&layer.media_type)
             .ok_or_else(|| refuse("the image manifest", "has a layer of a media type that is not known"))?;
         let title = layer.annotations.get(TITLE).cloned().unwrap_or_default();
         if title.is_empty() || title.len() > MAX_TITLE || !titles.insert(title.clone()) {
             return Err(refuse("the image manifest", "has a layer without a short title of its own"));
         }
-        layers.push(Layer { kind, title, digest: layer.digest, bytes: bytes.to_vec() });
+        layers.push(Layer { kind, title, digest: layer.digest, bytes: Vec::new() });
     }
-    let [envelope] = <[Envelope; 1]>::try_from(envelopes)
-        .map_err(|_| refuse("the image manifest", "does not have exactly one envelope"))?;
     blobs.check_all_used()?;
+    // Components are large: moved, unless several layers have one blob.
+    let mut named: BTreeSet<Digest> = BTreeSet::new();
+    let shared: BTreeSet<Digest> =
+        layers.iter().map(|layer| layer.digest).filter(|digest| !named.insert(*digest)).collect();
+    for layer in &mut layers {
+        layer.bytes = blobs.hand_over(&layer.digest, shared.contains(&layer.digest))?;
+    }
     Ok(Package { layers, interfaces: config.component, envelope })
+}
+
+/// Layers may share a blob, so a small file could name much.
+fn check_amount(layers: &[Descriptor], limits: &ReadLimits) -> Result<()> {
+    let bytes = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+    if layers.len() <= limits.entries && bytes <= limits.total {
+        return Ok(());
+    }
+    let cause = format!("the bundle has {} layers of {bytes} bytes together", layers.len());
+    Err(Error::new(code::BUNDLE_TOO_LARGE, cause))
 }
 
 struct Blobs {
@@ -174,9 +190,7 @@ impl Blobs {
             return Err(refuse("an image document", &format!("names something that is not of type {media_type}")));
         }
         let path = blob_path(&descriptor.digest);
-        let bytes = self.files.get(&path).ok_or_else(|| {
-            Error::new(code::MISSING_BLOB, format!("blob {} is named but not there", descriptor.digest.short()))
-        })?;
+        let bytes = self.files.get(&path).ok_or_else(|| missing(&descriptor.digest))?;
         if u64::try_from(bytes.len()) != Ok(descriptor.size) {
             let cause =
                 format!("blob {} has {} bytes, not {}", descriptor.digest.short(), bytes.len(), descriptor.size);
@@ -186,12 +200,22 @@ impl Blobs {
         Ok(bytes)
     }
 
+    fn hand_over(&mut self, digest: &Digest, keep: bool) -> Result<Vec<u8>> {
+        let path = blob_path(digest);
+        let bytes = if keep { self.files.get(&path).cloned() } else { self.files.remove(&path) };
+        bytes.ok_or_else(|| missing(digest))
+    }
+
     fn check_all_used(&self) -> Result<()> {
         match self.files.keys().find(|path| !self.used.contains(*path)) {
             Some(path) => Err(Error::new(code::UNREFERENCED_BLOB, format!("{path} is named nowhere in the bundle"))),
             None => Ok(()),
         }
     }
+}
+
+fn missing(digest: &Digest) -> Error {
+    Error::new(code::MISSING_BLOB, format!("blob {} is named but not there", digest.short()))
 }
 
 fn blob_path(digest: &Digest) -> String {

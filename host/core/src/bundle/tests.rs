@@ -126,6 +126,20 @@ fn one_blob_may_serve_under_two_titles() {
 }
 
 #[test]
+fn a_small_file_that_names_much_is_refused() {
+    let mut package = package();
+    let layer = |at: usize, size: usize| Layer::new(LayerKind::Data, format!("d{at}.data"), vec![7; size]);
+    package.layers.extend((0..20).map(|at| layer(at, 100_000)));
+    let bytes = package.to_bytes().unwrap();
+    assert!(bytes.len() < 200_000, "one blob is written more than once");
+    let read = |total| Package::read(bytes.as_slice(), &ReadLimits { total, ..ReadLimits::default() });
+    assert_eq!(read(3_000_000).unwrap(), package);
+    assert_eq!(read(1_000_000).unwrap_err().code(), code::BUNDLE_TOO_LARGE);
+    package.layers.extend((20..300).map(|at| layer(at, 1)));
+    assert_eq!(refusal(&package.to_bytes().unwrap()), code::BUNDLE_TOO_LARGE);
+}
+
+#[test]
 fn nobody_signs_layers_that_are_not_bound() {
     let mut package = package();
     package.layers.pop();

@@ -67,6 +67,10 @@ codes! {
     USAGE = 1, "the command line is not understood";
     IO = 2, "a file of this machine could not be read or written";
     INTERNAL = 3, "Lockgate itself is at fault";
+    FILE_EXISTS = 4, "a file is there already";
+    KEY_FILE_EXPOSED = 5, "others may read a key file";
+    NOT_RECOGNISED = 6, "a file is of no kind that Lockgate knows";
+    FILE_TOO_LARGE = 7, "a file is too large";
 
     // 01xx: names and manifest.
     INVALID_NAME = 101, "a name is not allowed";
@@ -188,6 +192,8 @@ codes! {
     ARTEFACT_REFUSED = 508, "a compiled artefact does not fit this machine";
     NOT_A_COMPONENT = 509, "a file is a core module, not a component";
     SANDBOX_UNAVAILABLE = 510, "the sandbox cannot be set up on this machine";
+    DESCRIBE_DIFFERS = 511, "a component describes itself other than it was signed";
+    IMPORTS_DIFFER = 512, "a component imports other interfaces than were signed";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
     OUT_OF_FUEL = 601, "a function used all its fuel";
@@ -252,7 +258,7 @@ codes! {
     // 08xx: connectors, volumes and commits.
     UNKNOWN_VOLUME = 801, "a volume is not configured";
     VOLUME_UNUSABLE = 802, "a volume's directory cannot be opened";
-    INVALID_PATH = 803, "a path within a volume is not allowed";
+    INVALID_VOLUME_PATH = 803, "a path or name cannot be used below a volume";
     LINK_REFUSED = 804, "a path passes through a symbolic link";
     NOT_A_FILE = 805, "a path is not a regular file";
     FILE_UNREADABLE = 806, "a file or folder of a volume could not be opened";
@@ -277,4 +283,9 @@ codes! {
     INVALID_CONFIGURATION = 860, "this machine's configuration is not understood";
 
     // 09xx: executor protocol.
+    PROTOCOL_MESSAGE = 901, "a message between TaskManager and executor is not understood";
+    PROTOCOL_RANGE = 902, "a message between TaskManager and executor is out of range";
+    PROTOCOL_PAYLOAD = 903, "a document between TaskManager and executor is not understood";
+    EXECUTOR_GONE = 904, "the executor has ended";
+    JOB_CANCELLED = 905, "the job was cancelled";
 }

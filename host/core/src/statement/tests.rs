@@ -50,6 +50,7 @@ fn contradictions_are_refused() {
         ),
         ("a function with a pipeline", Box::new(|s| s.predicate.kind = Kind::Function)),
         ("version 0", Box::new(|s| s.predicate.manifest.job.version = 0)),
+        ("a parallelism of nothing", Box::new(|s| s.predicate.manifest.job.parallelism.min = 0)),
         ("an expiry before its beginning", Box::new(|s| s.predicate.expires = s.predicate.not_before)),
         ("a grace too long", Box::new(|s| s.predicate.grace_seconds = MAX_GRACE + 1)),
         ("a fallback forward", Box::new(|s| s.predicate.fallback = vec![release(3, "x")])),
@@ -116,6 +117,23 @@ fn an_upgrade_lists_what_it_adds() {
     assert_eq!(predicate.adds.iter().map(show).collect::<Vec<_>>(), [r#"reading "2013/12/*" of volume flights"#]);
     next.manifest.job.name = name("other");
     assert_eq!(next.package(Some(&before)).unwrap_err().code(), code::MALFORMED_STATEMENT);
+}
+
+#[test]
+fn what_a_job_touches_is_bounded() {
+    let with = |count: usize| {
+        let mut draft = draft(1);
+        let sink = draft.manifest.sink[&name("late")].clone();
+        draft.manifest.sink = (0..count)
+            .map(|at| {
+                (name(&format!("sink-{at}")), crate::manifest::Sink { path: Some(format!("{at}")), ..sink.clone() })
+            })
+            .collect();
+        draft.package(None)
+    };
+    // The source is touched as well.
+    assert!(with(MAX_TOUCHES - 1).is_ok());
+    assert_eq!(with(MAX_TOUCHES).unwrap_err().code(), code::MALFORMED_STATEMENT);
 }
 
 #[test]

@@ -9,9 +9,10 @@ use crate::bundle::{Package, ReadLimits};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::error::Result;
-use crate::grant::Grant;
+use crate::grant::{Grant, Touch};
 use crate::keys::{Role, SecretKey};
 use crate::limits::PartialLimits;
+use crate::manifest::Manifest;
 use crate::marks::Marks;
 use crate::name::Name;
 use crate::statement::Release;
@@ -67,6 +68,18 @@ pub struct Allowed {
     pub ceilings: PartialLimits,
     /// The most slots of one job.
     pub max_parallelism: u32,
+}
+
+impl Allowed {
+    /// Exactly what `manifest` asks for: on a machine of one's own, author and operator are one.
+    pub fn as_asked(manifest: &Manifest) -> Self {
+        let grants = manifest.touches().into_iter().map(|Touch { kind, name, mode, path }| {
+            let literal = path.split('/').take_while(|part| !part.contains(['*', '?', '[', '{', '\\']));
+            Grant { kind, name, mode, prefix: literal.collect::<Vec<_>>().join("/") }
+        });
+        let max_parallelism = manifest.job.parallelism.max;
+        Self { grants: grants.collect(), ceilings: manifest.limits, max_parallelism }
+    }
 }
 
 /// The trust domain of a development machine.
@@ -199,28 +212,63 @@ pub fn admit(keys: &Keys, package: &mut Package, allowed: &Allowed, now: Timesta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{draft, grants, now};
+    use crate::error::code;
+    use crate::testing::{DAY, draft, name, now};
 
-    fn allowed() -> Allowed {
-        Allowed { grants: grants(), ceilings: PartialLimits::default(), max_parallelism: 8 }
+    fn package(version: u64) -> Package {
+        let mut draft = draft(version);
+        draft.audience = audience().unwrap();
+        draft.package(None).unwrap()
     }
 
     #[test]
-    fn one_secret_signs_and_admits() {
+    fn one_secret_signs_and_admits_exactly_what_is_asked_for() {
         let keys = Keys::from_seed(&[5; 32]);
-        let mut draft = draft(1);
-        draft.audience = audience().unwrap();
-        let mut package = draft.package(None).unwrap();
-        let accepted = admit(&keys, &mut package, &allowed(), now()).unwrap();
+        let mut allowed = Allowed::as_asked(&draft(1).manifest);
+        let prefixes: Vec<&str> = allowed.grants.iter().map(|grant| grant.prefix.as_str()).collect();
+        assert_eq!(prefixes, ["2013", "late", ""]);
+        let accepted = admit(&keys, &mut package(1), &allowed, now()).unwrap();
         assert_eq!(accepted.bundle.signers(), [keys.signer.public()]);
-        assert_eq!(accepted.bundle.job().as_str(), "late");
+        allowed.grants.pop();
+        assert_eq!(admit(&keys, &mut package(1), &allowed, now()).unwrap_err().code(), code::NOT_GRANTED);
+    }
+
+    #[test]
+    fn chains_of_different_days_follow_each_other() {
+        let keys = Keys::from_seed(&[5; 32]);
+        let (domain, tenant) = (domain().unwrap(), name("acme"));
+        let mut marks = Marks::provision(now());
+        let mut run = |version: u64, now: Timestamp| {
+            let mut package = package(version);
+            package.sign(&keys.signer).unwrap();
+            let jobs = BTreeMap::from([(name("late"), package.release().unwrap())]);
+            let number = now.seconds().unsigned_abs();
+            let allowed = Allowed::as_asked(&package.unverified_statement().unwrap().predicate.manifest);
+            let (pinned, documents) = chain(&keys, &tenant, &allowed, jobs, now, number).unwrap();
+            let request = Request {
+                pinned: &pinned,
+                documents: &documents,
+                domain: &domain,
+                tenant: &tenant,
+                marks: &marks,
+                now,
+                admission: Admission::Start,
+                read: ReadLimits::default(),
+            };
+            let accepted = verify(&request, package.to_bytes().unwrap().as_slice()).map_err(|error| error.code())?;
+            marks = accepted.marks;
+            Ok::<_, crate::Code>(accepted.bundle.version())
+        };
+        assert_eq!(run(1, now()), Ok(1));
+        assert_eq!(run(2, now().plus(DAY)), Ok(2));
+        assert_eq!(run(1, now().plus(2 * DAY)), Err(code::ROLLBACK));
     }
 
     #[test]
     fn a_development_key_is_bound_to_its_machine() {
         let keys = Keys::from_seed(&[5; 32]);
         let mut package = draft(1).package(None).unwrap();
-        let error = admit(&keys, &mut package, &allowed(), now()).unwrap_err();
-        assert_eq!(error.code(), crate::error::code::WRONG_AUDIENCE);
+        let error = admit(&keys, &mut package, &Allowed::as_asked(&draft(1).manifest), now()).unwrap_err();
+        assert_eq!(error.code(), code::WRONG_AUDIENCE);
     }
 }

@@ -41,7 +41,7 @@ fn an_artefact_serves_its_id_only() {
     let root = tempfile::tempdir().unwrap();
     let cache = open(&root).unwrap();
     cache.put(&id("acme", b"x"), b"artefact").unwrap();
-    let others = [id("globex", b"x"), id("acme", b"y"), ArtefactId { compatibility: [8; 32], ..id("acme", b"x") }];
+    let others = [id("acne", b"x"), id("acme", b"y"), ArtefactId { compatibility: [8; 32], ..id("acme", b"x") }];
     for other in others {
         assert_eq!(cache.get(&other), None);
         // Put under the other's name by whoever can write to the folder.
@@ -51,6 +51,44 @@ fn an_artefact_serves_its_id_only() {
         assert!(!root.path().join("cache").join(to).exists(), "what is refused is removed");
     }
     assert!(cache.get(&id("acme", b"x")).is_some());
+}
+
+/// Counts the warnings of what runs within it.
+#[derive(Clone, Default)]
+struct Warnings(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn what_is_refused_is_logged() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = open(&root).unwrap();
+    cache.put(&id("acme", b"x"), b"artefact").unwrap();
+    let warnings = Warnings::default();
+    let gets = || cache.get(&id("acme", b"x")).is_some();
+    let count = || warnings.0.load(std::sync::atomic::Ordering::Relaxed);
+    let [path] = files(&root).try_into().unwrap();
+    assert!(tracing::subscriber::with_default(warnings.clone(), gets) && count() == 0);
+    fs::write(path, "short").unwrap();
+    assert!(!tracing::subscriber::with_default(warnings.clone(), gets) && count() == 1);
+    assert!(!tracing::subscriber::with_default(warnings.clone(), gets) && count() == 1, "a missing one is no event");
 }
 
 #[test]
@@ -126,6 +164,7 @@ fn refuses_a_key_or_folder_that_others_can_read() {
 fn refuses_a_key_that_is_not_one() {
     let root = tempfile::tempdir().unwrap();
     open(&root).unwrap();
+    assert_eq!(ArtefactCache::open(&root.path().join("cache/host.key"), 1).unwrap_err().code(), code::IO);
     for length in [0, 31, 33] {
         fs::write(root.path().join("cache/host.key"), vec![1; length]).unwrap();
         assert_eq!(open(&root).unwrap_err().code(), code::HOST_KEY_DAMAGED, "{length}");

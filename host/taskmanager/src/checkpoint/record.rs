@@ -6,7 +6,7 @@ use crate::source::Split;
 use lockgate_core::error::code;
 use lockgate_core::{Digest, Error, Name, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The longest position, in bytes.
@@ -135,9 +135,9 @@ impl Record {
     pub fn pending(&self, node: &Name, listed: Vec<Split>) -> Result<Vec<Pending>> {
         let nothing = BTreeMap::new();
         let begun = self.splits.get(node).unwrap_or(&nothing);
+        let names: BTreeSet<&str> = listed.iter().map(|split| split.name.as_str()).collect();
         for (name, progress) in begun {
-            let gone = !listed.iter().any(|split| split.name == *name);
-            if gone && progress.position != Position::Finished {
+            if !names.contains(name.as_str()) && progress.position != Position::Finished {
                 let cause = format!("{name:?} has been read in part and is gone");
                 return Err(Error::new(code::INPUT_CHANGED, cause).at(node.as_str()));
             }

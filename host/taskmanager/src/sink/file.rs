@@ -121,6 +121,23 @@ mod tests {
     }
 
     #[test]
+    fn a_writer_that_failed_writes_no_more() {
+        let fixture = Fixture::new();
+        let sink = fixture.sink("late");
+        // The file of an epoch is never written on by a second writer.
+        let (mut first, mut second) = (sink.writer(0).unwrap(), sink.writer(0).unwrap());
+        first.write(1, b"x").unwrap();
+        assert_eq!(second.write(1, b"x").unwrap_err().code(), code::OUTPUT_FAILED);
+        assert_eq!(second.write(2, b"x").unwrap_err().code(), code::INTERNAL);
+        assert_eq!(second.prepare(2).unwrap_err().code(), code::INTERNAL);
+        drop(second);
+        assert_eq!(fixture.names().len(), 1, "what the first writer wrote stays");
+        drop(first);
+        fs::remove_dir(fixture.folder()).unwrap();
+        assert_eq!(sink.writer(0).unwrap().write(1, b"x").unwrap_err().code(), code::OUTPUT_FAILED);
+    }
+
+    #[test]
     fn never_overwrites() {
         let fixture = Fixture::new();
         let sink = fixture.sink("late");
@@ -150,7 +167,18 @@ mod tests {
         let fixture = Fixture::new();
         let sink = fixture.sink("late");
         let temporary = format!(".late-{}-00000-00000001.json.tmp", fixture.run);
-        let touches: [fn(&Path); 2] = [|path| fs::remove_file(path).unwrap(), |path| fs::write(path, "x").unwrap()];
+        let touches: [fn(&Path); 4] = [
+            |path| fs::remove_file(path).unwrap(),
+            |path| fs::write(path, "x").unwrap(),
+            |path| {
+                fs::remove_file(path).unwrap();
+                std::os::unix::fs::symlink("4444", path).unwrap();
+            },
+            |path| {
+                fs::remove_file(path).unwrap();
+                rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+            },
+        ];
         for touch in touches {
             let prepared = prepare(&sink, 0, 1, "ours");
             touch(&fixture.folder().join(&temporary));

@@ -22,13 +22,6 @@ pub(super) struct Staging {
     ending: String,
 }
 
-/// A file that waits.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) file: File,
-    pub(super) temporary: String,
-}
-
 impl Staging {
     pub(super) fn new(folder: Dir, node: &Name, run: &RunId, ending: &str) -> Self {
         Self { folder, prefix: format!("{node}-{run}-"), ending: ending.to_owned() }
@@ -36,20 +29,20 @@ impl Staging {
 
     /// A writer for `slot`.
     pub(super) fn writer(self: &Arc<Self>, slot: u32) -> Box<dyn Writer> {
-        Box::new(StagedWriter { staging: self.clone(), slot, current: None })
+        Box::new(StagedWriter { staging: self.clone(), slot, current: None, failed: false })
     }
 
-    /// The waiting file of `prepared`; none if it does not wait any more.
+    /// The name of the file of `prepared`; none if it does not wait any more. Opens nothing: whoever else may write to the
+    /// folder could have put a pipe there.
     ///
     /// # Errors
-    /// `LG0822` if it is not as long as it was.
-    pub(super) fn waiting(&self, prepared: &Prepared) -> Result<Option<Waiting>> {
+    /// `LG0822` if it is not a file as long as it was.
+    pub(super) fn waiting(&self, prepared: &Prepared) -> Result<Option<String>> {
         let temporary = self.temporary(prepared.slot, prepared.epoch);
-        let opened = self.folder.open(&temporary).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match opened {
-            Ok((length, file)) if length == prepared.bytes => Ok(Some(Waiting { file, temporary })),
-            Ok((length, _)) => {
-                let cause = format!("{temporary} has {length} bytes, prepared were {}", prepared.bytes);
+        match self.folder.symlink_metadata(&temporary) {
+            Ok(metadata) if metadata.is_file() && metadata.len() == prepared.bytes => Ok(Some(temporary)),
+            Ok(_) => {
+                let cause = format!("{temporary} is not a file of {} bytes, as was prepared", prepared.bytes);
                 Err(Error::new(code::OUTPUT_LOST, cause))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -63,7 +56,7 @@ impl Staging {
     /// `LG0820` to `LG0822`.
     pub(super) fn publish(&self, prepared: &Prepared) -> Result<()> {
         let last = self.name(prepared.slot, prepared.epoch);
-        let Some(Waiting { temporary, .. }) = self.waiting(prepared)? else {
+        let Some(temporary) = self.waiting(prepared)? else {
             return match self.folder.symlink_metadata(&last) {
                 Ok(_) => Ok(()),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -99,6 +92,11 @@ impl Staging {
             return self.remove(temporary);
         }
         Err(Error::new(code::OUTPUT_EXISTS, format!("{last} is there already and is not the output of this job")))
+    }
+
+    /// Opens a waiting file of a folder that is ours alone.
+    pub(super) fn open(&self, temporary: &str) -> Result<File> {
+        self.folder.open(temporary).map_err(|error| failed(temporary, &error))
     }
 
     /// Removes a waiting file, if it is there.
@@ -146,6 +144,8 @@ struct StagedWriter {
     staging: Arc<Staging>,
     slot: u32,
     current: Option<Current>,
+    /// After a failed write or sync nobody knows what the file holds, and a second sync may succeed without it.
+    failed: bool,
 }
 
 struct Current {
@@ -156,13 +156,39 @@ struct Current {
 
 impl Writer for StagedWriter {
     fn write(&mut self, epoch: u64, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
+        self.attempt(epoch, |writer| if bytes.is_empty() { Ok(()) } else { writer.append(epoch, bytes) })
+    }
+
+    fn prepare(&mut self, epoch: u64) -> Result<Option<Prepared>> {
+        self.attempt(epoch, |writer| {
+            let Some(current) = &writer.current else {
+                return Ok(None);
+            };
+            let synced = current.file.sync_all();
+            synced.map_err(|error| failed(&writer.staging.temporary(writer.slot, epoch), &error))?;
+            writer.staging.sync()?;
+            Ok(writer.current.take().map(|Current { bytes, .. }| Prepared { epoch, slot: writer.slot, bytes }))
+        })
+    }
+}
+
+impl StagedWriter {
+    /// Does `work` for `epoch` unless something has failed before or another epoch is not prepared yet.
+    fn attempt<T>(&mut self, epoch: u64, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.failed {
+            return Err(Error::new(code::INTERNAL, "a writer was used after it had failed"));
         }
+        if let Some(current) = self.current.as_ref().filter(|current| current.epoch != epoch) {
+            let cause = format!("output of epoch {epoch} came before epoch {} was prepared", current.epoch);
+            return Err(Error::new(code::INTERNAL, cause));
+        }
+        work(self).inspect_err(|_| self.failed = true)
+    }
+
+    fn append(&mut self, epoch: u64, bytes: &[u8]) -> Result<()> {
         let temporary = self.staging.temporary(self.slot, epoch);
         let current = match &mut self.current {
-            Some(current) if current.epoch == epoch => current,
-            Some(current) => return Err(out_of_order(current.epoch, epoch)),
+            Some(current) => current,
             empty => {
                 let options = OpenOptions::new().write(true).create_new(true).clone();
                 let file = self.staging.folder.open_with(&temporary, &options);
@@ -173,21 +199,6 @@ impl Writer for StagedWriter {
         current.file.write_all(bytes).map_err(|error| failed(&temporary, &error))?;
         current.bytes += bytes.len() as u64;
         Ok(())
-    }
-
-    fn prepare(&mut self, epoch: u64) -> Result<Option<Prepared>> {
-        let Some(current) = &self.current else {
-            return Ok(None);
-        };
-        if current.epoch != epoch {
-            return Err(out_of_order(current.epoch, epoch));
-        }
-        let synced = current.file.sync_all();
-        synced.map_err(|error| failed(&self.staging.temporary(self.slot, epoch), &error))?;
-        self.staging.sync()?;
-        let prepared = Prepared { epoch, slot: self.slot, bytes: current.bytes };
-        self.current = None;
-        Ok(Some(prepared))
     }
 }
 
@@ -201,10 +212,6 @@ impl Drop for StagedWriter {
             }
         }
     }
-}
-
-fn out_of_order(current: u64, epoch: u64) -> Error {
-    Error::new(code::INTERNAL, format!("output of epoch {epoch} came before epoch {current} was prepared"))
 }
 
 fn failed(name: &str, error: &io::Error) -> Error {

@@ -37,9 +37,10 @@ impl Sink for StdoutSink {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         for prepared in &ordered {
             // What waits no more has been printed.
-            if let Some(mut waiting) = self.staging.waiting(prepared)? {
-                std::io::copy(&mut waiting.file, &mut *out).and_then(|_| out.flush()).map_err(failed)?;
-                self.staging.remove(&waiting.temporary)?;
+            if let Some(temporary) = self.staging.waiting(prepared)? {
+                let mut file = self.staging.open(&temporary)?;
+                std::io::copy(&mut file, &mut *out).and_then(|_| out.flush()).map_err(failed)?;
+                self.staging.remove(&temporary)?;
             }
         }
         Ok(())

@@ -92,6 +92,7 @@ fn too_many(volume: &Volume, pattern: &str, what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
 
     fn volume() -> (tempfile::TempDir, Volume) {
@@ -132,10 +133,10 @@ mod tests {
             ("2015/*.csv", code::FILE_UNREADABLE),
             ("2013/z.csv", code::FILE_UNREADABLE),
             ("2013", code::NOT_A_FILE),
-            ("2013/[", code::INVALID_PATH),
-            ("../*", code::INVALID_PATH),
-            ("/etc/*", code::INVALID_PATH),
-            ("*/..", code::INVALID_PATH),
+            ("2013/[", code::INVALID_VOLUME_PATH),
+            ("../*", code::INVALID_VOLUME_PATH),
+            ("/etc/*", code::INVALID_VOLUME_PATH),
+            ("*/..", code::INVALID_VOLUME_PATH),
         ] {
             assert_eq!(volume.find(pattern).unwrap_err().code(), expected, "{pattern}");
         }
@@ -157,7 +158,7 @@ mod tests {
         for name in [&b"a\x1b[2J.csv"[..], b"a\n.csv", b"a\xff.csv", b"a\\b.csv"] {
             let (root, volume) = volume();
             fs::write(root.path().join("2013").join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
-            assert_eq!(volume.find("2013/*.csv").unwrap_err().code(), code::INVALID_PATH, "{name:?}");
+            assert_eq!(volume.find("2013/*.csv").unwrap_err().code(), code::INVALID_VOLUME_PATH, "{name:?}");
             assert_eq!(paths(&volume, "2013/b*"), ["2013/b.csv"]);
         }
     }
@@ -172,6 +173,17 @@ mod tests {
         assert_eq!(volume.find("linked/*.csv").unwrap_err().code(), code::LINK_REFUSED);
         std::os::unix::fs::symlink(outside.path().join("secret.csv"), root.path().join("2013/z.csv")).unwrap();
         assert_eq!(volume.find("2013/*.csv").unwrap_err().code(), code::LINK_REFUSED);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_pattern_finds_files_of_the_volume_or_is_refused(pattern in "[*?\\[\\]{}!,./a-c0-9^-]{0,24}") {
+            let (root, volume) = volume();
+            for (path, stat) in volume.find(&pattern).unwrap_or_default() {
+                prop_assert!(root.path().join(&path).is_file() && stat.size == 1, "{path}");
+            }
+        }
     }
 
     #[test]

@@ -187,3 +187,23 @@ fn a_restart_needs_an_admission() {
     assert_eq!(crate::testing::refused(world.run(Admission::Restart)), code::NOT_ADMITTED);
     assert!(world.run(Admission::Upgrade).is_ok());
 }
+
+#[test]
+fn a_description_that_is_none_is_refused_though_signed() {
+    for (describe, expected) in [
+        (r#"[{"name":"score"}]"#, code::MALFORMED_DOCUMENT),
+        (r#"[{"name":"score","name":"score"}]"#, code::MALFORMED_JSON),
+        ("not JSON", code::MALFORMED_JSON),
+    ] {
+        let world = World::new();
+        let mut package = world.package();
+        let layer = Layer::new(LayerKind::Describe, "delays.describe.json".into(), describe.as_bytes().to_vec());
+        let mut predicate = package.unverified_statement().unwrap().predicate;
+        predicate.components.get_mut("delays").unwrap().describe = layer.digest;
+        package.layers[1] = layer;
+        let payload = statement::Statement::new(predicate).unwrap().to_json().unwrap();
+        package.envelope = Envelope::unsigned(statement::PAYLOAD_TYPE, payload);
+        world.signing.iter().for_each(|key| package.sign(key).unwrap());
+        assert_eq!(world.refusal_of(&world.seal_with(package)), expected, "{describe}");
+    }
+}

@@ -4,9 +4,10 @@ use crate::dsse::Envelope;
 use crate::error::{Code, code};
 use crate::keys::Role;
 use crate::testing::{Change, DAY, Sealed, World, domain, forged, key, name, refused};
+use crate::trust::chain::MAX_CHAIN;
 use crate::trust::{
     Audience, Document, Documents, OperatorRoot, OperatorStatus, Reference, TenantPolicy, TenantRoot, TenantStatus,
-    create, sign,
+    countersign, create,
 };
 use crate::verify::Admission;
 
@@ -306,7 +307,7 @@ fn other_tenant_root_keys_need_the_old_ones_or_a_new_epoch() {
     assert_eq!(world.refusal(), code::ROTATION_UNSIGNED);
     // A lower threshold over the same keys is a change too; more signatures leave the payload as it was.
     let mut sealed = world.seal();
-    sign::<TenantPolicy>(&mut sealed.documents.policies[0], &old).unwrap();
+    countersign(&mut sealed.documents.policies[0], &old).unwrap();
     assert!(world.present(&sealed, Admission::Start).is_ok());
     // Recovery: a new epoch, by the operator alone. What ran before does not restart.
     for document in [&mut world.policy.epoch, &mut world.tenant_root.epoch, &mut world.tenant_status.epoch] {
@@ -338,4 +339,36 @@ fn a_missed_change_of_root_keys_is_caught_up() {
     assert_eq!(world.refusal_of(&sealed), code::ROTATION_UNSIGNED);
     sealed.documents.policies = vec![to_second, to_third];
     assert!(world.present(&sealed, Admission::Start).is_ok());
+}
+
+#[test]
+fn nobody_countersigns_what_readers_refuse() {
+    let sealed = World::new().seal();
+    let Documents { operator_status, policies, tenant_root, tenant_status, .. } = sealed.documents;
+    for mut good in [sealed.pinned, operator_status, policies[0].clone(), tenant_root.clone(), tenant_status] {
+        countersign(&mut good, &key(50)).unwrap();
+        assert_eq!(good.signature_count(), 2);
+    }
+    let mut forgery = forged::<TenantRoot>(&tenant_root, "\"version\":4", "\"version\":0", &key(50));
+    assert_eq!(countersign(&mut forgery, &key(51)).unwrap_err().code(), code::MALFORMED_DOCUMENT);
+    let mut bundle = sealed.package.envelope;
+    assert_eq!(countersign(&mut bundle, &key(51)).unwrap_err().code(), code::WRONG_PAYLOAD_TYPE);
+}
+
+#[test]
+fn lists_in_documents_are_bounded() {
+    let many = |count: usize| Audience::new((0..count).map(|at| domain(&format!("d{at}"))).collect());
+    assert!(many(64).is_ok());
+    assert_eq!(many(65).unwrap_err().code(), code::MALFORMED_DOCUMENT);
+    assert_eq!(many(0).unwrap_err().code(), code::MALFORMED_DOCUMENT);
+    for bad in ["", "UPPER", "a b", "a/b", &"x".repeat(256)] {
+        assert_eq!(bad.parse::<crate::trust::TrustDomain>().unwrap_err().code(), code::MALFORMED_DOCUMENT, "{bad}");
+    }
+    let long = |s: &mut Sealed| s.documents.policies = vec![s.documents.policies[0].clone(); MAX_CHAIN + 1];
+    assert_eq!(changed(|_, s| long(s)), code::MALFORMED_DOCUMENT);
+    let roots = |s: &mut Sealed| s.documents.operator_roots = vec![s.pinned.clone(); MAX_CHAIN + 1];
+    assert_eq!(changed(|_, s| roots(s)), code::MALFORMED_DOCUMENT);
+    let digests = vec![crate::Digest::of(b""); 10_001];
+    let root = TenantRoot { revoked_digests: digests, ..World::new().tenant_root };
+    assert_eq!(create(&root, &[]).unwrap_err().code(), code::MALFORMED_DOCUMENT);
 }
