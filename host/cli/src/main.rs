@@ -1,3 +1,50 @@
-//! Placeholder.
+//! The `lockgate` command.
+//!
+//! One module a verb, each with its arguments and what it does. What a verb finds goes through [`output`], so that text
+//! and JSON say the same; what goes wrong is a [`lockgate_core::Error`] and decides the exit code.
 #![forbid(unsafe_code)]
-fn main() {}
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod commands;
+mod content;
+mod exit;
+mod files;
+mod keyfile;
+mod output;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Runs signed WebAssembly functions on streams of data without trusting them.
+#[derive(Debug, Parser)]
+#[command(name = "lockgate", version, after_help = exit::HELP)]
+struct Cli {
+    /// How results and errors are written: for people, or one JSON object each.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    output: output::Format,
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = output::Output::new(cli.output);
+    match cli.command.run(&output) {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(failure) => {
+            output.errors(&failure.0);
+            ExitCode::from(exit::code(&failure.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

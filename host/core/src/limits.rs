@@ -47,6 +47,18 @@ impl Limit {
     pub fn toml_key(&self) -> &'static str {
         self.key.strip_suffix("-ms").unwrap_or(self.key)
     }
+
+    /// Reads a value with its unit: `64 MiB`, `10 s`, `100k`.
+    ///
+    /// # Errors
+    /// `LG0107`.
+    pub fn parse(&self, text: &str) -> Result<u64> {
+        match self.unit {
+            Unit::Bytes => human::parse_bytes(text),
+            Unit::Millis => human::parse_millis(text),
+            Unit::Fuel | Unit::Count => human::parse_count(text),
+        }
+    }
 }
 
 macro_rules! limits {

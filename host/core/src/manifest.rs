@@ -49,12 +49,13 @@ pub struct Manifest {
 
 impl Manifest {
     /// What the job touches, sorted and without duplicates: what a policy must grant and a reviewer must accept.
+    /// Connectors without a resource of the host (`nexmark`, `discard`) touch nothing; whatever names a volume touches
+    /// it, even with a connector that this version does not know.
     pub fn touches(&self) -> Vec<Touch> {
         let touch = |connector: &str, volume: &Option<Name>, path: &Option<String>, mode| {
             let (kind, name, path) = match connector {
-                "file" => (ResourceKind::Volume, volume.clone()?, path.clone()?),
                 "stdin" | "stdout" => (ResourceKind::Stream, Name::new(connector).ok()?, String::new()),
-                _ => return None,
+                _ => (ResourceKind::Volume, volume.clone()?, path.clone().unwrap_or_default()),
             };
             Some(Touch { kind, name, mode, path })
         };

@@ -76,7 +76,7 @@ pub fn manifest(version: u64) -> Manifest {
         memory = 33554432
         "#
     );
-    toml::from_str(&text).unwrap()
+    Manifest::parse_toml(&text, "lockgate.toml").unwrap()
 }
 
 pub fn draft(version: u64) -> Draft {

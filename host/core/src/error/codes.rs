@@ -67,6 +67,10 @@ codes! {
     USAGE = 1, "the command line is not understood";
     IO = 2, "a file of this machine could not be read or written";
     INTERNAL = 3, "Lockgate itself is at fault";
+    FILE_EXISTS = 4, "a file is there already";
+    KEY_FILE_EXPOSED = 5, "others may read a key file";
+    NOT_RECOGNISED = 6, "a file is of no kind that Lockgate knows";
+    FILE_TOO_LARGE = 7, "a file is too large";
 
     // 01xx: names and manifest.
     INVALID_NAME = 101, "a name is not allowed";
@@ -76,7 +80,7 @@ codes! {
     WRONG_KIND = 105, "a value is of the wrong kind";
     DUPLICATE_KEY = 106, "a key or a table is there twice";
     INVALID_QUANTITY = 107, "a size, duration or count is not understood";
-    INVALID_PATH = 108, "a path within a volume is not allowed";
+    MANIFEST_PATH = 108, "a path within a volume is not allowed";
     UNKNOWN_CHOICE = 109, "a value is not one of those allowed";
     OPTION_NOT_APPLICABLE = 110, "an option does not apply here";
     OPTION_MISSING = 111, "an option is needed here";

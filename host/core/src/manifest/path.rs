@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 
 /// The longest path, in bytes.
 pub const MAX_LENGTH: usize = 1_024;
+/// The most components of a path.
+pub const MAX_COMPONENTS: usize = 32;
 
 const HELP: &str = "write a relative path with `/` between its components, without `.`, `..` or an empty component";
 
@@ -44,6 +46,8 @@ fn components(path: &str) -> Result<impl Iterator<Item = &str>> {
         Some("is empty")
     } else if path.len() > MAX_LENGTH {
         Some("is longer than 1,024 bytes")
+    } else if path.split('/').count() > MAX_COMPONENTS {
+        Some("has more than 32 components")
     } else if path.starts_with('/') {
         Some("is absolute")
     } else if path.contains('\\') {
@@ -92,7 +96,7 @@ fn check_component(path: &str, component: &str) -> Result<()> {
 
 fn refuse(path: &str, why: &str) -> Error {
     let shown: String = path.chars().take(80).collect();
-    Error::new(code::INVALID_PATH, format!("path {shown:?} {why}"))
+    Error::new(code::MANIFEST_PATH, format!("path {shown:?} {why}"))
 }
 
 /// For serde: a checked literal path.
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn refuses_whatever_leads_out() {
-        let long = "a/".repeat(512) + "a";
+        let (long, deep) = ("a".repeat(1_025), "a/".repeat(32) + "a");
         for bad in [
             "",
             "/",
@@ -152,14 +156,15 @@ mod tests {
             "a\0b",
             "a\nb",
             &long,
+            &deep,
         ] {
-            assert_eq!(check(bad).unwrap_err().code(), code::INVALID_PATH, "{bad:?}");
-            assert_eq!(check_glob(bad).unwrap_err().code(), code::INVALID_PATH, "{bad:?}");
+            assert_eq!(check(bad).unwrap_err().code(), code::MANIFEST_PATH, "{bad:?}");
+            assert_eq!(check_glob(bad).unwrap_err().code(), code::MANIFEST_PATH, "{bad:?}");
         }
         for bad in
             ["a**", "**b/c", "***", "[", "]", "{", "}", "[]", "[!]", "{}", "{a,}", "{a,{b}}", "[[a]]", "a]b", "{a/b}"]
         {
-            assert_eq!(check_glob(bad).unwrap_err().code(), code::INVALID_PATH, "{bad:?}");
+            assert_eq!(check_glob(bad).unwrap_err().code(), code::MANIFEST_PATH, "{bad:?}");
         }
     }
 }

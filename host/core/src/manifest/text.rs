@@ -186,8 +186,7 @@ fn limits(section: Section<'_, '_>) -> PartialLimits {
         let key = limit.toml_key();
         let value = section.read(key, |value| match (limit.unit, value.get_ref()) {
             (Unit::Millis, value) => duration(value, key),
-            (Unit::Bytes, DeValue::String(text)) => human::parse_bytes(text),
-            (Unit::Fuel | Unit::Count, DeValue::String(text)) => human::parse_count(text),
+            (_, DeValue::String(text)) => limit.parse(text),
             (_, value) => integer(value, key),
         });
         if let Some(value) = value {

@@ -1,0 +1,73 @@
+//! The verbs.
+
+mod completions;
+mod diff;
+mod explain;
+mod inspect;
+mod keys;
+mod sign;
+mod trust;
+mod verify;
+
+use crate::output::Output;
+use lockgate_core::Error;
+
+/// Why a command ends without success: at least one error.
+#[derive(Debug)]
+pub struct Failure(pub Vec<Error>);
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl From<Vec<Error>> for Failure {
+    fn from(errors: Vec<Error>) -> Self {
+        Self(errors)
+    }
+}
+
+/// What a command gives.
+pub type Outcome = Result<(), Failure>;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Makes keys and shows public keys.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Makes, renews and shows trust documents, as files of a folder.
+    #[command(subcommand)]
+    Trust(trust::Trust),
+    /// Shows what a file is: a bundle, component, envelope, trust document, manifest or key.
+    Inspect(inspect::Inspect),
+    /// Shows what an upgrade newly touches and changes.
+    Diff(diff::Diff),
+    /// Signs a bundle or a trust document, or adds a further signature.
+    Sign(sign::Sign),
+    /// Verifies a bundle as a TaskManager does.
+    Verify(verify::Verify),
+    /// Explains an error code.
+    Explain(explain::Explain),
+    /// Writes a completion script for a shell.
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The errors that made it stop, as they are shown.
+    pub fn run(&self, output: &Output) -> Outcome {
+        match self {
+            Self::Keys(keys) => keys.run(output),
+            Self::Trust(trust) => trust.run(output),
+            Self::Inspect(inspect) => inspect.run(output),
+            Self::Diff(diff) => diff.run(output),
+            Self::Sign(sign) => sign.run(output),
+            Self::Verify(verify) => verify.run(output),
+            Self::Explain(explain) => explain.run(output),
+            Self::Completions(completions) => completions.run(),
+        }
+    }
+}

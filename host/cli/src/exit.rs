@@ -1,0 +1,35 @@
+//! Exit codes, for scripts: few, and each asks for another reaction. `docs/exit-codes.md` has them for people.
+
+use lockgate_core::Error;
+use lockgate_core::error::code;
+
+/// Done.
+pub const OK: u8 = 0;
+/// Something was checked and refused, or the job failed.
+pub const REFUSED: u8 = 1;
+/// The command line is not understood. The same as clap's own.
+pub const USAGE: u8 = 2;
+/// A file of this machine could not be read or written.
+pub const MACHINE: u8 = 3;
+/// Lockgate itself is at fault.
+pub const INTERNAL: u8 = 4;
+
+/// The exit codes as `--help` shows them.
+pub const HELP: &str = "Exit codes:
+  0  done
+  1  refused, or the job failed
+  2  the command line is not understood
+  3  a file of this machine could not be read or written
+  4  Lockgate itself is at fault
+
+`lockgate explain LG0412` says more about an error.";
+
+/// The exit code for `errors`: that of the first.
+pub fn code(errors: &[Error]) -> u8 {
+    match errors.first().map(Error::code) {
+        Some(code::USAGE) => USAGE,
+        Some(code::IO | code::FILE_EXISTS) => MACHINE,
+        Some(code::INTERNAL) | None => INTERNAL,
+        Some(_) => REFUSED,
+    }
+}
