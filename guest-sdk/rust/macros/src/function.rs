@@ -80,7 +80,7 @@ enum Form {
     Map(Type),
     Filter,
     FlatMap { item: Type, fallible: bool },
-    Write { writer: Type, result: Type },
+    Write { writer: Box<Type>, result: Type },
     Batch(Vec<(String, Vec<Column>)>),
 }
 
@@ -103,7 +103,7 @@ impl Shape {
         }
         let mut parameters = item.sig.inputs.iter().map(parameter).collect::<Result<Vec<_>>>()?;
         let writer = match parameters.pop_if(|last| written(&last.ty).is_some()) {
-            Some(last) => written(&last.ty).cloned(),
+            Some(last) => written(&last.ty).cloned().map(Box::new),
             None => None,
         };
         if let Some(misplaced) = parameters.iter().find(|column| written(&column.ty).is_some()) {
@@ -205,12 +205,16 @@ impl Form {
             return Ok(Self::FlatMap { item, fallible });
         }
         if options.flat_map {
-            return Ok(Self::FlatMap { item: syn::parse_quote!(<#inner as ::std::iter::IntoIterator>::Item), fallible });
+            return Ok(Self::FlatMap {
+                item: syn::parse_quote!(<#inner as ::std::iter::IntoIterator>::Item),
+                fallible,
+            });
         }
         match &result {
-            Type::Tuple(tuple) if tuple.elems.is_empty() => {
-                Err(Error::new(Span::call_site(), "a function over columns has a result or writes into a last parameter"))
-            }
+            Type::Tuple(tuple) if tuple.elems.is_empty() => Err(Error::new(
+                Span::call_site(),
+                "a function over columns has a result or writes into a last parameter",
+            )),
             Type::ImplTrait(other) => {
                 Err(Error::new(other.span(), "of `impl` types a result can be `impl Iterator<Item = …>` only"))
             }

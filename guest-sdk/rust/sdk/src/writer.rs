@@ -236,6 +236,21 @@ impl Build for TextWriter {
     }
 }
 
+/// Takes UTF-8 only, each piece whole: what serialisers of text formats write.
+impl std::io::Write for TextWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "not UTF-8"));
+        }
+        self.0.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A column that a function writes into by a last parameter `out: &mut TextWriter` (or `BytesWriter`).
 #[diagnostic::on_unimplemented(
     message = "`&mut {Self}` cannot be a parameter of a function over columns",
