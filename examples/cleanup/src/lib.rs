@@ -71,8 +71,7 @@ mod tests {
 
     #[test]
     fn mends_addresses() {
-        let run =
-            testing::call::<address>().column("email", [" Noor@Example.ORG", "noor", "a@b@c.org"]).run().unwrap();
+        let run = testing::call::<address>().column("email", [" Noor@Example.ORG", "noor", "a@b@c.org"]).run().unwrap();
         assert_eq!(run.column::<&str>("address"), ["noor@example.org"]);
         assert_eq!(run.failures().len(), 2);
         let run = testing::call::<town>().column("city", ["  são   PAULO"]).run().unwrap();
