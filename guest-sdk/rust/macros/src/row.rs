@@ -71,7 +71,7 @@ pub fn expand(item: &DeriveInput) -> Result<TokenStream> {
 
                 #[inline(always)]
                 fn emit(self, builder: &mut Self::Builder) {
-                    #values.emit(builder);
+                    Emit::emit(#values, builder);
                 }
             }
 
@@ -106,6 +106,7 @@ fn lifetime(item: &DeriveInput) -> Result<Option<Lifetime>> {
     }
 }
 
+/// Whether `ty` mentions `'static`.
 fn is_static(ty: &Type) -> bool {
     struct Statics(bool);
     impl VisitMut for Statics {

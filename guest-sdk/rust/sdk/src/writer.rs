@@ -127,7 +127,11 @@ impl BytesWriter {
     /// Appends `bytes` to the row.
     #[inline(always)]
     pub fn push(&mut self, bytes: &[u8]) {
-        self.data.extend_from_slice(bytes);
+        match bytes {
+            // Serialisers write many single bytes; copying is a call to the host's runtime.
+            [byte] => self.data.push(*byte),
+            _ => self.data.extend_from_slice(bytes),
+        }
     }
 
     /// What has been written of the row.
