@@ -6,6 +6,26 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod chain;
+pub mod columns;
+pub mod dead_letter;
+mod function;
+pub mod nexmark;
+mod rows;
+pub mod schema;
+pub mod select;
+
+pub use chain::{Chain, Counters};
+pub use nexmark::Nexmark;
+mod civil;
+pub mod decode;
+pub mod encode;
+pub mod infer;
+
+pub use decode::decoder;
+pub use encode::encoder;
+pub use infer::infer;
+
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use lockgate_core::columns::{BatchRef, Output};

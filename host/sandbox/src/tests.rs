@@ -1,0 +1,7 @@
+//! Guests written by hand against every limit and every import.
+
+mod check;
+mod guest;
+mod limits;
+mod program;
+mod wasi;

@@ -1,0 +1,70 @@
+//! Where a job's bytes come from: splits, and byte ranges of them. What the bytes mean is the executor's business.
+
+mod file;
+mod nexmark;
+mod stdin;
+
+pub use file::FileSource;
+pub use nexmark::NexmarkSource;
+pub use stdin::StreamSource;
+
+use crate::volume::Volumes;
+use lockgate_core::Result;
+use lockgate_core::plan::SourceConnector;
+
+/// A source that can list its splits and open them.
+pub trait Source: Send + Sync {
+    /// The splits that are there now, in the order of their names.
+    ///
+    /// # Errors
+    /// As the connector says.
+    fn splits(&self) -> Result<Vec<Split>>;
+
+    /// Opens the bytes of a split that [`Source::splits`] listed, now or in an earlier run.
+    ///
+    /// # Errors
+    /// `LG0809` if it is no longer what was listed; otherwise as the connector says.
+    fn open(&self, split: &Split) -> Result<Box<dyn Bytes>>;
+
+    /// Whether a later run can open a split again and read on from a position.
+    fn resumable(&self) -> bool {
+        true
+    }
+}
+
+/// A part of a source that one slot reads from its beginning to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Split {
+    /// Its stable name within the source: a file's path, for example.
+    pub name: String,
+    /// Bytes, if that is known beforehand.
+    pub size: Option<u64>,
+    /// What tells this content from another under the same name.
+    pub fingerprint: String,
+}
+
+/// The bytes of one split.
+pub trait Bytes: Send {
+    /// All bytes of the split, if that is known beforehand.
+    fn size(&self) -> Option<u64>;
+
+    /// Reads up to `buffer.len()` bytes from `offset`; 0 at the end only (or for an empty buffer). A file fills the
+    /// buffer unless it ends; a stream blocks until it has something and gives what it has.
+    ///
+    /// # Errors
+    /// `LG0809` if the file was changed since it was listed, `LG0810` if the system refuses, `LG0811` if a stream is asked
+    /// for anything but its next byte.
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
+}
+
+/// The source that a plan names.
+///
+/// # Errors
+/// `LG0801` if it names a volume that is not configured.
+pub fn connect(connector: &SourceConnector, volumes: &Volumes) -> Result<Box<dyn Source>> {
+    Ok(match connector {
+        SourceConnector::File { volume, path } => Box::new(FileSource::new(volumes.get(volume)?.clone(), path)),
+        SourceConnector::Stdin => Box::new(StreamSource::stdin()),
+        SourceConnector::Nexmark(settings) => Box::new(NexmarkSource::new(settings)),
+    })
+}

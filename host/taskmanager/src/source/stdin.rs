@@ -1,0 +1,112 @@
+//! Standard input, or any other stream: one split without a size, read once, forwards.
+
+use super::{Bytes, Source, Split};
+use lockgate_core::error::code;
+use lockgate_core::{Error, Result};
+use std::io::{ErrorKind, Read};
+use std::sync::{Mutex, PoisonError};
+
+/// A stream of bytes.
+pub struct StreamSource {
+    name: String,
+    stream: Mutex<Option<Box<dyn Read + Send>>>,
+}
+
+impl StreamSource {
+    /// The standard input of this process.
+    pub fn stdin() -> Self {
+        Self::new("stdin", Box::new(std::io::stdin()))
+    }
+
+    /// A stream; `name` is the name of its only split.
+    pub fn new(name: &str, stream: Box<dyn Read + Send>) -> Self {
+        Self { name: name.to_owned(), stream: Mutex::new(Some(stream)) }
+    }
+}
+
+impl Source for StreamSource {
+    fn splits(&self) -> Result<Vec<Split>> {
+        Ok(vec![Split { name: self.name.clone(), size: None, fingerprint: "stream".into() }])
+    }
+
+    fn open(&self, split: &Split) -> Result<Box<dyn Bytes>> {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let refuse = || Error::new(code::NOT_SEEKABLE, format!("{} has been opened already", self.name));
+        Ok(Box::new(StreamBytes { name: split.name.clone(), stream: stream.ok_or_else(refuse)?, read: 0 }))
+    }
+
+    fn resumable(&self) -> bool {
+        false
+    }
+}
+
+struct StreamBytes {
+    name: String,
+    stream: Box<dyn Read + Send>,
+    /// Bytes read so far.
+    read: u64,
+}
+
+impl Bytes for StreamBytes {
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        if offset != self.read {
+            let cause = format!("{} is at byte {} and cannot be read from byte {offset}", self.name, self.read);
+            return Err(Error::new(code::NOT_SEEKABLE, cause));
+        }
+        loop {
+            match self.stream.read(buffer) {
+                Ok(count) => {
+                    self.read += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let cause = format!("{} could not be read: {error}", self.name);
+                    return Err(Error::new(code::INPUT_FAILED, cause));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn reads_forwards_as_bytes_come() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let source = StreamSource::new("stdin", Box::new(reader));
+        let [split] = source.splits().unwrap().try_into().unwrap();
+        let mut bytes = source.open(&split).unwrap();
+        let mut buffer = [0; 8];
+        writer.write_all(b"abc").unwrap();
+        assert_eq!(bytes.read_at(0, &mut buffer).unwrap(), 3);
+        writer.write_all(b"de").unwrap();
+        drop(writer);
+        assert_eq!(bytes.read_at(3, &mut buffer).unwrap(), 2);
+        assert_eq!(&buffer[..2], b"de");
+        assert_eq!(bytes.read_at(5, &mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    fn refuses_to_seek_and_to_be_read_twice() {
+        let source = StreamSource::new("stdin", Box::new(&b"0123456789"[..]));
+        let [split] = source.splits().unwrap().try_into().unwrap();
+        let mut bytes = source.open(&split).unwrap();
+        let mut buffer = [0; 4];
+        assert_eq!(bytes.read_at(4, &mut buffer).unwrap_err().code(), code::NOT_SEEKABLE);
+        assert_eq!(bytes.read_at(0, &mut buffer).unwrap(), 4);
+        for offset in [0, 3, 5] {
+            assert_eq!(bytes.read_at(offset, &mut buffer).unwrap_err().code(), code::NOT_SEEKABLE, "{offset}");
+        }
+        assert_eq!(bytes.read_at(4, &mut buffer).unwrap(), 4);
+        assert_eq!(source.open(&split).map(|_| ()).unwrap_err().code(), code::NOT_SEEKABLE);
+        assert!(!source.resumable());
+    }
+}
