@@ -41,7 +41,7 @@ pub fn run(arguments: &[String]) -> Result {
             .arg("--")
             .args(passed)
             .env("LOCKGATE", binary)
-            .env("LOCKGATE_COMPONENTS", workspace::components()?),
+            .env("LOCKGATE_COMPONENTS", workspace::components()),
     )
 }
 
@@ -52,5 +52,5 @@ pub fn run(arguments: &[String]) -> Result {
 pub fn build_lockgate() -> Result<std::path::PathBuf> {
     // `--examples` (there are none) brings the development dependencies' features along, as `cargo bench` does.
     run_command(cargo(["build", "--release", "--bin", "lockgate", "--examples"]).args(PACKAGES))?;
-    Ok(workspace::target()?.join("release").join("lockgate").with_extension(std::env::consts::EXE_EXTENSION))
+    Ok(workspace::target().join("release").join("lockgate").with_extension(std::env::consts::EXE_EXTENSION))
 }

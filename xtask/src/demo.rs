@@ -84,14 +84,14 @@ pub fn run(arguments: &[String]) -> Result {
         return Err(unknown_argument("demo", argument));
     }
     guests::build()?;
-    let folder = workspace::target()?.join("demo");
+    let folder = workspace::target().join("demo");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     for folder in [folder.join("results"), folder.join("neighbour")] {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    let stage = Stage { lockgate: bench::build_lockgate()?, folder, guests: workspace::guest_target()? };
+    let stage = Stage { lockgate: bench::build_lockgate()?, folder, guests: workspace::guest_target() };
     SCRIPT.iter().try_for_each(|step| stage.play(step))
 }
 

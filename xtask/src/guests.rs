@@ -36,7 +36,7 @@ pub fn run(arguments: &[String]) -> Result {
 pub fn build() -> Result {
     for manifest in &workspace::guest_manifests() {
         ensure_target()?;
-        run_command(guest_cargo("build", manifest)?.args(["--workspace", "--release", "--target", GUEST_TARGET]))?;
+        run_command(guest_cargo("build", manifest).args(["--workspace", "--release", "--target", GUEST_TARGET]))?;
     }
     Ok(())
 }
@@ -46,7 +46,7 @@ pub fn build() -> Result {
 /// # Errors
 /// When their folder cannot be read.
 pub fn built() -> Result<Vec<PathBuf>> {
-    let folder = workspace::components()?;
+    let folder = workspace::components();
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
@@ -56,7 +56,10 @@ pub fn built() -> Result<Vec<PathBuf>> {
 }
 
 /// Adds the target to the toolchain that runs us, if it is not there.
-fn ensure_target() -> Result {
+///
+/// # Errors
+/// When that fails, or there is no rustup to do it.
+pub fn ensure_target() -> Result {
     let folder = read(
         Command::new("rustc")
             .args(["--print", "target-libdir", "--target", GUEST_TARGET])

@@ -9,18 +9,15 @@ use std::process::{Command, Stdio};
 pub fn cargo<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(workspace::root());
+    command.args(arguments).current_dir(workspace::root()).env("CARGO_TARGET_DIR", workspace::target());
     command
 }
 
-/// Cargo for the guests of `manifest`: the shared target folder, and none of the flags meant for the host.
-///
-/// # Errors
-/// As [`workspace::guest_target`].
-pub fn guest_cargo(verb: &str, manifest: &Path) -> Result<Command> {
+/// Cargo for the guests of `manifest`, with the target folder that they share.
+pub fn guest_cargo(verb: &str, manifest: &Path) -> Command {
     let mut command = cargo([verb]);
-    command.arg("--manifest-path").arg(manifest).env("CARGO_TARGET_DIR", workspace::guest_target()?);
-    Ok(command)
+    command.arg("--manifest-path").arg(manifest).env("CARGO_TARGET_DIR", workspace::guest_target());
+    command
 }
 
 /// Runs it with our own input and outputs.

@@ -12,32 +12,20 @@ pub fn root() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
-/// The target folder that the host's crates share.
-///
-/// # Errors
-/// When `CARGO_TARGET_DIR` is relative and there is no current folder.
-pub fn target() -> Result<PathBuf> {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => std::path::absolute(folder).map_err(|error| format!("CARGO_TARGET_DIR: {error}")),
-        None => Ok(root().join("target")),
-    }
+/// The target folder that the host's crates share: as the environment says, seen from the root, where cargo is run.
+pub fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-/// The one target folder of all guests, within [`target`]: a `cargo clean` takes it along, and a guest that two
-/// workspaces need the same crates for compiles them once.
-///
-/// # Errors
-/// As [`target`].
-pub fn guest_target() -> Result<PathBuf> {
-    Ok(target()?.join("guests"))
+/// The one target folder of all guests, within [`target`]: a `cargo clean` takes it along, and crates that two
+/// workspaces of guests share are compiled once.
+pub fn guest_target() -> PathBuf {
+    target().join("guests")
 }
 
 /// The folder with the built components.
-///
-/// # Errors
-/// As [`target`].
-pub fn components() -> Result<PathBuf> {
-    Ok(guest_target()?.join(GUEST_TARGET).join("release"))
+pub fn components() -> PathBuf {
+    guest_target().join(GUEST_TARGET).join("release")
 }
 
 /// The manifests of the guests' workspaces that exist.

@@ -7,16 +7,30 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod bundle;
 pub mod columns;
+pub mod diff;
 pub mod digest;
+pub mod dsse;
 pub mod error;
 pub mod grant;
+pub mod human;
+pub mod keys;
 pub mod limits;
 pub mod manifest;
+pub mod marks;
 pub mod name;
 pub mod plan;
+pub mod planner;
+pub mod statement;
+pub mod strict_json;
+pub mod suggest;
+#[cfg(test)]
+mod testing;
 pub mod time;
+pub mod trust;
 pub mod types;
+pub mod verify;
 
 pub use digest::Digest;
 pub use error::{Code, Error, Result};

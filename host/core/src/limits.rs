@@ -4,10 +4,56 @@
 //! ceiling in the tenant's signed policy, and a place in the sandbox that cuts off.
 
 use crate::error::{Error, Result, code};
+use crate::human;
 use serde::{Deserialize, Serialize};
 
+/// What a limit counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Milliseconds.
+    Millis,
+    /// Fuel: about one a WebAssembly instruction.
+    Fuel,
+    /// Things.
+    Count,
+}
+
+impl Unit {
+    /// `value` as people read it: `64 MiB`, `10 s`, `100 k`.
+    pub fn show(self, value: u64) -> String {
+        match self {
+            Self::Bytes => human::bytes(value),
+            Self::Millis => human::millis(value),
+            Self::Fuel | Self::Count => human::count(value),
+        }
+    }
+}
+
+/// One row of the table of limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Its key in a signed document.
+    pub key: &'static str,
+    /// What it counts.
+    pub unit: Unit,
+    /// The least value with which a function could run at all.
+    pub least: u64,
+}
+
+impl Limit {
+    /// Its key in `lockgate.toml`, where a duration brings its unit along: `deadline = "10 s"`.
+    pub fn toml_key(&self) -> &'static str {
+        self.key.strip_suffix("-ms").unwrap_or(self.key)
+    }
+}
+
 macro_rules! limits {
-    ($($(#[$doc:meta])* $field:ident = $key:literal: $default:expr;)*) => {
+    ($($(#[$doc:meta])* $field:ident = $key:literal: $default:expr, $unit:ident, $least:expr;)*) => {
+        /// Every limit, in the order of the documentation.
+        pub const LIMITS: &[Limit] = &[$(Limit { key: $key, unit: Unit::$unit, least: $least },)*];
+
         /// The limits of one instance of a component. All are enforced, all are reported.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -21,6 +67,22 @@ macro_rules! limits {
             #[serde(rename = $key, default, skip_serializing_if = "Option::is_none")]
             pub $field: Option<u64>,
         )* }
+
+        impl PartialLimits {
+            /// Every key with its value if it is set, in the order of the documentation.
+            pub fn entries(&self) -> Vec<(&'static str, Option<u64>)> {
+                vec![$(($key, self.$field),)*]
+            }
+
+            /// Sets the limit `key`; says whether there is one.
+            pub fn set(&mut self, key: &str, value: u64) -> bool {
+                match key {
+                    $($key => self.$field = Some(value),)*
+                    _ => return false,
+                }
+                true
+            }
+        }
 
         impl Default for Limits {
             fn default() -> Self {
@@ -49,7 +111,12 @@ macro_rules! limits {
                 $(if self.$field > top.$field {
                     return Err(Error::new(
                         code::LIMIT_ABOVE_CEILING,
-                        format!("limit {} is {}, the tenant's policy allows {}", $key, self.$field, top.$field),
+                        format!(
+                            "limit {} is {}, the tenant's policy allows {}",
+                            $key,
+                            Unit::$unit.show(self.$field),
+                            Unit::$unit.show(top.$field),
+                        ),
                     ));
                 })*
                 Ok(self)
@@ -60,27 +127,27 @@ macro_rules! limits {
 
 limits! {
     /// Bytes of all linear memories and tables of an instance together (a table element counts 8 bytes).
-    memory = "memory": 64 << 20;
+    memory = "memory": 64 << 20, Bytes, 64 << 10;
     /// Fuel for a batch, whatever its size.
-    fuel_per_batch = "fuel-per-batch": 10_000_000;
+    fuel_per_batch = "fuel-per-batch": 10_000_000, Fuel, 0;
     /// Fuel for a batch, for each of its rows.
-    fuel_per_record = "fuel-per-record": 100_000;
+    fuel_per_record = "fuel-per-record": 100_000, Fuel, 1;
     /// Fuel for making an instance: start functions and initialisers.
-    fuel_per_instance = "fuel-per-instance": 1_000_000_000;
+    fuel_per_instance = "fuel-per-instance": 1_000_000_000, Fuel, 1;
     /// Milliseconds of wall-clock time for a batch.
-    deadline = "deadline-ms": 10_000;
+    deadline = "deadline-ms": 10_000, Millis, 1;
     /// Bytes that the host copies out of the guest in a call.
-    transfer = "transfer": 128 << 20;
+    transfer = "transfer": 128 << 20, Bytes, 1;
     /// Resource handles that an instance holds at once.
-    handles = "handles": 1_000;
+    handles = "handles": 1_000, Count, 0;
     /// Bytes of log and standard output and error for a batch; more is dropped and counted.
-    log = "log": 64 << 10;
+    log = "log": 64 << 10, Bytes, 0;
     /// Output rows for each input row, as a mean over the batch.
-    output_rows = "output-rows-per-row": 1_000;
+    output_rows = "output-rows-per-row": 1_000, Count, 1;
     /// Output bytes for each input row, as a mean over the batch, beside 1 MiB for the batch.
-    output_bytes = "output-bytes-per-row": 64 << 10;
+    output_bytes = "output-bytes-per-row": 64 << 10, Bytes, 1;
     /// Bytes of WebAssembly stack.
-    stack = "stack": 512 << 10;
+    stack = "stack": 512 << 10, Bytes, 16 << 10;
 }
 
 impl Limits {

@@ -4,11 +4,22 @@
 //! A manifest names resources, never paths, hosts or credentials: `volume = "flights"` is given a meaning by the
 //! TaskManager's own configuration, and only if the tenant's signed policy grants it.
 
+mod check;
+pub mod path;
+mod reader;
+mod text;
+
+pub use text::locate;
+
+use crate::grant::{Mode, ResourceKind, Touch};
 use crate::limits::PartialLimits;
 use crate::name::Name;
 use crate::types::{Field, LogicalType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// What `on-error` and `on-overrun` say when the job shall fail.
+pub const FAIL: &str = "fail";
 
 /// A whole manifest.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -34,6 +45,26 @@ pub struct Manifest {
     /// What may be set at submission without a new signature.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<Name, Parameter>,
+}
+
+impl Manifest {
+    /// What the job touches, sorted and without duplicates: what a policy must grant and a reviewer must accept.
+    pub fn touches(&self) -> Vec<Touch> {
+        let touch = |connector: &str, volume: &Option<Name>, path: &Option<String>, mode| {
+            let (kind, name, path) = match connector {
+                "file" => (ResourceKind::Volume, volume.clone()?, path.clone()?),
+                "stdin" | "stdout" => (ResourceKind::Stream, Name::new(connector).ok()?, String::new()),
+                _ => return None,
+            };
+            Some(Touch { kind, name, mode, path })
+        };
+        let read = self.source.values().filter_map(|s| touch(&s.connector, &s.volume, &s.path, Mode::Read));
+        let written = self.sink.values().filter_map(|s| touch(&s.connector, &s.volume, &s.path, Mode::Write));
+        let mut all: Vec<Touch> = read.chain(written).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
 }
 
 /// `[job]`.
@@ -91,8 +122,8 @@ pub struct Source {
     /// The volume, for `file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<Name>,
-    /// A glob within the volume, for `file`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// A glob within the volume, for `file`; see [`path`].
+    #[serde(default, deserialize_with = "path::glob", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// `parquet`, `csv`, `json` or `lines`; by the path's ending if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,8 +259,8 @@ pub struct Sink {
     /// The volume, for `file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<Name>,
-    /// The folder within the volume, for `file`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The folder within the volume, for `file`; see [`path`].
+    #[serde(default, deserialize_with = "path::literal", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// `parquet`, `csv`, `json` or `lines`; `json` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -268,3 +299,6 @@ pub struct Parameter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,18 @@ impl Plan {
     pub const MAX_NODES: usize = 256;
     /// The most columns in a schema.
     pub const MAX_COLUMNS: usize = 1_000;
+
+    /// The columns of the batches that come along `edge`: what indexes of input columns refer to.
+    pub fn delivered(&self, edge: Edge) -> Vec<&Field> {
+        let Some(node) = self.nodes.get(edge.node as usize) else { return Vec::new() };
+        let fields = node.outputs.get(edge.output as usize).map(|output| output.fields.as_slice()).unwrap_or_default();
+        match &node.kind {
+            NodeKind::Source(Source { projection: Some(columns), .. }) => {
+                columns.iter().filter_map(|column| fields.get(*column as usize)).collect()
+            }
+            _ => fields.iter().collect(),
+        }
+    }
 }
 
 /// One node of the graph.
@@ -90,8 +102,9 @@ pub struct Source {
     pub format: Option<Format>,
     /// What happens to a record that cannot be decoded.
     pub on_error: OnError,
-    /// Indexes of the columns of the main output that something downstream uses; a decoder may leave the others out of
-    /// its work, yet what it delivers has exactly these columns, in this order.
+    /// Indexes of the columns of the main output that something downstream uses, if that is not all of them. A decoder
+    /// may leave the others out of its work, yet what it delivers has exactly these columns, in this order, and that is
+    /// what the indexes of the nodes behind it refer to ([`Plan::delivered`]).
     pub projection: Option<Vec<u32>>,
 }
 
@@ -266,8 +279,8 @@ pub enum SinkConnector {
 
 /// The schema of dead letters.
 ///
-/// `row` is the record's position in the split, `input` the record as JSON (or the raw bytes of what could not be
-/// decoded, made valid UTF-8), `fuel` what the call that failed had used.
+/// `row` is the record's position in the split, `input` the record as JSON with the columns that the job uses (or the
+/// raw bytes of what could not be decoded, made valid UTF-8), `fuel` what the call that failed had used.
 pub fn dead_letter_fields() -> Vec<Field> {
     let text = |name, nullable| Field::new(name, LogicalType::Utf8, nullable);
     vec![

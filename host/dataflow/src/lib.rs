@@ -17,6 +17,14 @@ pub mod select;
 
 pub use chain::{Chain, Counters};
 pub use nexmark::Nexmark;
+mod civil;
+pub mod decode;
+pub mod encode;
+pub mod infer;
+
+pub use decode::decoder;
+pub use encode::encoder;
+pub use infer::infer;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;

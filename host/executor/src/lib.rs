@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The executor: task slots that run one tenant's code on one tenant's data, and the one narrow interface between them
+//! and the TaskManager.
+//!
+//! Two worlds meet here, so the crate has two halves. The *executor's* half ([`Executor`], slots) decodes, calls
+//! guests and encodes; all that it holds is one tenant's. The *TaskManager's* half ([`SlotHandle`]) moves bytes that it
+//! does not parse and believes nothing that it is told. Between them go fixed frames and byte regions
+//! ([`protocol`]): no pointer, no Rust object and no type of wasmtime or Arrow.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod arena;
+mod assignment;
+mod compiler;
+mod executor;
+mod handle;
+mod link;
+mod port;
+pub mod protocol;
+mod slot;
+
+pub use assignment::{Assignment, ComponentGrant};
+pub use compiler::{Compiler, ComponentInfo, infer};
+pub use executor::{Executor, ExecutorOptions, Running};
+pub use handle::SlotHandle;
+pub use lockgate_dataflow::Input;

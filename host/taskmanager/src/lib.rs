@@ -6,6 +6,7 @@
 //! - [`checkpoint`]: the record that makes an epoch's positions and outputs one
 //! - [`marks_file`], [`artefact_cache`]: what else has to survive a restart
 //! - [`config`]: what names mean on this machine
+//! - [`job`]: running a verified job
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -14,6 +15,7 @@ pub mod artefact_cache;
 pub mod checkpoint;
 pub mod config;
 mod durable;
+pub mod job;
 pub mod marks_file;
 pub mod sink;
 pub mod source;

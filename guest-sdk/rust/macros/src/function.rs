@@ -205,12 +205,16 @@ impl Form {
             return Ok(Self::FlatMap { item, fallible });
         }
         if options.flat_map {
-            return Ok(Self::FlatMap { item: syn::parse_quote!(<#inner as ::std::iter::IntoIterator>::Item), fallible });
+            return Ok(Self::FlatMap {
+                item: syn::parse_quote!(<#inner as ::std::iter::IntoIterator>::Item),
+                fallible,
+            });
         }
         match &result {
-            Type::Tuple(tuple) if tuple.elems.is_empty() => {
-                Err(Error::new(Span::call_site(), "a function over columns has a result or writes into a last parameter"))
-            }
+            Type::Tuple(tuple) if tuple.elems.is_empty() => Err(Error::new(
+                Span::call_site(),
+                "a function over columns has a result or writes into a last parameter",
+            )),
             Type::ImplTrait(other) => {
                 Err(Error::new(other.span(), "of `impl` types a result can be `impl Iterator<Item = …>` only"))
             }

@@ -2,6 +2,7 @@
 //!
 //! They write as little as possible: names, types and one call of a generic loop of the SDK. What a type may be is
 //! for traits to say, so that aliases work and errors point at the author's own types.
+#![forbid(unsafe_code)]
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 

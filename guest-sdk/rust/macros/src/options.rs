@@ -78,7 +78,8 @@ impl Options {
             return Err(Error::new(here, "a function is a filter, a flat_map or takes a batch: choose one"));
         }
         if self.batch && (self.input.is_none() || self.outputs.is_empty()) {
-            let message = "a batch function says what its columns are: #[udf(batch, input(price: f64), output(eur: f64))]";
+            let message =
+                "a batch function says what its columns are: #[udf(batch, input(price: f64), output(eur: f64))]";
             return Err(Error::new(here, message));
         }
         if !self.batch && (self.input.is_some() || !self.outputs.is_empty()) {

@@ -111,10 +111,7 @@ impl From<raw::Output> for types::Output {
     fn from(output: raw::Output) -> Self {
         let column = |column: raw::Column| types::Column { validity: column.validity, buffers: column.buffers };
         let port = |port: raw::PortOutput| types::PortOutput {
-            data: types::Batch {
-                rows: port.data.rows,
-                columns: port.data.columns.into_iter().map(column).collect(),
-            },
+            data: types::Batch { rows: port.data.rows, columns: port.data.columns.into_iter().map(column).collect() },
             origin: port.origin,
         };
         let failures = |failed: raw::Failures| types::Failures { rows: failed.rows, messages: failed.messages };

@@ -302,8 +302,8 @@ impl Emit for &[u8] {
     }
 }
 
-column!([] &str);
-column!([] &[u8]);
+column!([] & str);
+column!([] & [u8]);
 
 /// A type that is read and written as the borrowed one of the same column.
 macro_rules! variable {

@@ -70,17 +70,113 @@ codes! {
 
     // 01xx: names and manifest.
     INVALID_NAME = 101, "a name is not allowed";
+    MANIFEST_SYNTAX = 102, "the manifest is not valid TOML";
+    UNKNOWN_KEY = 103, "the manifest has a key that Lockgate does not know";
+    MISSING_KEY = 104, "a key that is needed is missing";
+    WRONG_KIND = 105, "a value is of the wrong kind";
+    DUPLICATE_KEY = 106, "a key or a table is there twice";
+    INVALID_QUANTITY = 107, "a size, duration or count is not understood";
+    INVALID_PATH = 108, "a path within a volume is not allowed";
+    UNKNOWN_CHOICE = 109, "a value is not one of those allowed";
+    OPTION_NOT_APPLICABLE = 110, "an option does not apply here";
+    OPTION_MISSING = 111, "an option is needed here";
+    VALUE_OUT_OF_RANGE = 112, "a value is outside its range";
+    MANIFEST_TOO_LARGE = 113, "the manifest is too large";
+    INVALID_SETTING = 114, "a setting of a function is not allowed";
+    INVALID_PARAMETER = 120, "a parameter is declared wrongly";
+    UNKNOWN_PARAMETER = 121, "a parameter is not declared";
+    MISSING_PARAMETER = 122, "a parameter has no value";
+    PARAMETER_REFUSED = 123, "a parameter's value is not allowed";
 
     // 02xx: graph, types and limits.
     UNKNOWN_TYPE = 201, "a logical type is not known";
     UNSUPPORTED_TYPE = 202, "a logical type is known but not supported yet";
+    UNKNOWN_NODE = 203, "an input names a node that does not exist";
+    UNKNOWN_OUTPUT = 204, "a node has no such output";
+    MISSING_INPUT = 205, "an operator has no input";
+    AMBIGUOUS_INPUT = 206, "both `input` and `inputs` are there";
+    DUPLICATE_INPUT = 207, "an input is there twice";
+    INPUT_IS_SINK = 208, "an input names a sink";
+    CYCLE = 209, "the graph has a cycle";
+    UNUSED = 210, "something is declared but never used";
+    DUPLICATE_NODE = 211, "two nodes have the same name";
+    UNION_MISMATCH = 212, "the inputs of a union have different schemas";
+    UNKNOWN_COMPONENT = 213, "a component does not exist";
+    UNKNOWN_FUNCTION = 214, "a component has no such function";
+    MISSING_ARGUMENT = 215, "a parameter of a function has no column";
+    UNKNOWN_ARGUMENT = 216, "a function has no such parameter";
+    UNKNOWN_COLUMN = 217, "a column does not exist";
+    TYPE_MISMATCH = 218, "a column has another type than the parameter";
+    COLUMN_COLLISION = 219, "two columns would have the same name";
+    UNKNOWN_RESULT = 220, "a function has no such result";
     LIMIT_ABOVE_CEILING = 221, "a limit is above what the tenant's policy allows";
+    CAST_NOT_ALLOWED = 222, "a cast is not possible";
+    NOT_DEAD_LETTER_SINK = 223, "dead letters are sent to what is no sink";
+    DEAD_LETTER_SINK_HAS_INPUT = 224, "a sink has both an input and dead letters";
+    SCHEMA_MISSING = 225, "a source has no schema";
+    INVALID_COLUMN = 226, "a column's name is not allowed";
+    DUPLICATE_COLUMN = 227, "a column is there twice";
+    FORMAT_COLUMNS = 228, "a format cannot hold these columns";
+    FORMAT_NEEDS_FILE = 229, "a format cannot be streamed";
+    TOO_MANY = 230, "the graph is too large";
+    OPERATOR_KIND = 231, "an operator is neither a function nor a select";
+    RESERVED_NAME = 232, "a name is reserved";
+    EMPTY_GRAPH = 233, "the job has no source or no sink";
+    NOT_DESCRIBED = 234, "a component has no description";
+    FUNCTION_TWICE = 235, "a component describes a function twice";
+    FUNCTION_KIND = 236, "a function is of a kind that this version does not run";
+    FUNCTION_PORTS = 237, "a function has ports that this version does not run";
+    NULLABLE_ARGUMENT = 238, "a function refuses nulls that a column may hold";
+    NO_COLUMNS = 239, "a node has no columns";
+    LIMIT_TOO_LOW = 240, "a limit is too low for anything to run";
 
     // 03xx: bundles.
     INVALID_DIGEST = 301, "a digest is malformed";
+    MALFORMED_ARCHIVE = 302, "a bundle is not a well-formed archive";
+    BUNDLE_TOO_LARGE = 303, "a bundle is too large";
+    FORBIDDEN_ENTRY = 304, "a bundle has an entry that is not allowed";
+    TRAILING_DATA = 305, "a bundle goes on behind its end";
+    DIGEST_MISMATCH = 306, "the content of a bundle does not fit its digest";
+    MALFORMED_LAYOUT = 307, "a bundle is not an OCI image layout of Lockgate's form";
+    UNREFERENCED_BLOB = 308, "a bundle holds content that it names nowhere";
+    MISSING_BLOB = 309, "a bundle names content that it does not hold";
+    MALFORMED_STATEMENT = 310, "the statement of a bundle contradicts itself";
+    LAYERS_DIFFER = 311, "the layers of a bundle are not those that were signed";
 
     // 04xx: signatures and trust.
     INVALID_TIME = 401, "a time is malformed";
+    MALFORMED_KEY = 402, "a key is malformed";
+    MALFORMED_JSON = 403, "signed JSON is not strict";
+    MALFORMED_DOCUMENT = 404, "a signed document breaks the rules of its kind";
+    MALFORMED_ENVELOPE = 405, "an envelope is malformed";
+    WRONG_PAYLOAD_TYPE = 406, "an envelope holds another kind of document";
+    BAD_SIGNATURE = 407, "a signature does not fit what it is said to sign";
+    UNTRUSTED_SIGNER = 408, "nobody whose signature counts has signed";
+    THRESHOLD = 409, "too few have signed";
+    KEY_IN_TWO_ROLES = 410, "a key serves two roles";
+    WRONG_AUDIENCE = 411, "a document or bundle is for another cluster";
+    EXPIRED = 412, "a document or bundle is expired";
+    NOT_YET_VALID = 413, "a document or bundle is not valid yet";
+    STALE_STATUS = 414, "a status is too old to rely on";
+    ROLLBACK = 415, "an older version was presented";
+    SAME_VERSION_TWICE = 416, "one version exists with two contents";
+    FAST_FORWARD = 417, "a version leaps too far ahead";
+    NOT_CURRENT = 418, "the status names another version";
+    REVOKED = 419, "a job, its content or its signers are revoked";
+    WRONG_TENANT = 420, "a document or bundle is of another tenant";
+    WRONG_EPOCH = 421, "a document is of another life of its tenant";
+    ROOT_CHAIN = 422, "an operator root is missing from the chain";
+    ROTATION_UNSIGNED = 423, "the tenant's root keys changed without the old keys' consent";
+    NOT_GRANTED = 424, "a job asks for what its tenant was not granted";
+    WIDENED = 425, "an upgrade touches more than it lists";
+    WRONG_REPLACES = 426, "an upgrade replaces another version than the one in place";
+    CORRUPT_MARKS = 427, "the marks against rollback are damaged";
+    MARKS_FULL = 428, "the marks against rollback are full";
+    CLOCK_WENT_BACK = 429, "this machine's clock went back";
+    STATUS_TOO_LONG = 430, "a status lives longer than is allowed";
+    NOT_A_FALLBACK = 431, "a version is no signed fallback";
+    NOT_ADMITTED = 432, "a job was not admitted here before";
+    PARALLELISM_ABOVE_CEILING = 433, "a job asks for more slots than its tenant may have";
 
     // 05xx: checking and compiling components.
     INVALID_COMPONENT = 501, "a component is not valid WebAssembly";
@@ -92,6 +188,8 @@ codes! {
     ARTEFACT_REFUSED = 508, "a compiled artefact does not fit this machine";
     NOT_A_COMPONENT = 509, "a file is a core module, not a component";
     SANDBOX_UNAVAILABLE = 510, "the sandbox cannot be set up on this machine";
+    DESCRIBE_DIFFERS = 511, "a component describes itself other than it was signed";
+    IMPORTS_DIFFER = 512, "a component imports other interfaces than were signed";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
     OUT_OF_FUEL = 601, "a function used all its fuel";
@@ -139,11 +237,24 @@ codes! {
     NEXMARK_SPLIT = 691, "a split or position is not the Nexmark generator's";
 
     // 07xx: formats and data.
+    SCHEMA_MISMATCH = 701, "data does not have the declared columns";
+    BAD_RECORD = 702, "a record is malformed";
+    BAD_VALUE = 703, "a value does not fit its column";
+    RECORD_TOO_LONG = 704, "a record is too long";
+    CORRUPT_STREAM = 705, "a compressed stream is damaged";
+    EXPANSION = 706, "a compressed stream expands too far";
+    WINDOW_TOO_LARGE = 707, "a zstd stream needs too large a window";
+    CORRUPT_PARQUET = 708, "a Parquet file is damaged";
+    PARQUET_LIMIT = 709, "a Parquet file exceeds a bound";
+    INVALID_POSITION = 710, "a position does not belong to its split";
+    NOT_INFERRED = 711, "a schema could not be inferred";
+    NOT_ENCODABLE = 712, "rows cannot be written in this format";
+    NOT_TAKEN = 713, "encoded bytes were not taken";
 
     // 08xx: connectors, volumes and commits.
     UNKNOWN_VOLUME = 801, "a volume is not configured";
     VOLUME_UNUSABLE = 802, "a volume's directory cannot be opened";
-    INVALID_PATH = 803, "a path within a volume is not allowed";
+    PATH_REFUSED = 803, "a volume refuses a path";
     LINK_REFUSED = 804, "a path passes through a symbolic link";
     NOT_A_FILE = 805, "a path is not a regular file";
     FILE_UNREADABLE = 806, "a file or folder of a volume could not be opened";
@@ -168,4 +279,9 @@ codes! {
     INVALID_CONFIGURATION = 860, "this machine's configuration is not understood";
 
     // 09xx: executor protocol.
+    PROTOCOL_MESSAGE = 901, "a message between TaskManager and executor is not understood";
+    PROTOCOL_RANGE = 902, "a message between TaskManager and executor is out of range";
+    PROTOCOL_PAYLOAD = 903, "a document between TaskManager and executor is not understood";
+    EXECUTOR_GONE = 904, "the executor has ended";
+    JOB_CANCELLED = 905, "the job was cancelled";
 }

@@ -37,7 +37,7 @@ pub(super) fn allowed(name: &str) -> bool {
 
 pub(super) fn refuse(path: &str, why: &str) -> Error {
     let shown: String = path.chars().take(100).collect();
-    Error::new(code::INVALID_PATH, format!("the path {shown:?} {why}"))
+    Error::new(code::PATH_REFUSED, format!("the path {shown:?} {why}"))
 }
 
 fn components(path: &str) -> Result<Vec<&str>> {
@@ -82,10 +82,10 @@ mod tests {
             .into_iter()
             .chain([long.as_str(), deep.as_str(), "a\u{9b}b"])
         {
-            assert_eq!(file(bad).unwrap_err().code(), code::INVALID_PATH, "{bad:?}");
+            assert_eq!(file(bad).unwrap_err().code(), code::PATH_REFUSED, "{bad:?}");
         }
         for bad in ["/", "//", "a//", "../", "a/.."] {
-            assert_eq!(folder(bad).unwrap_err().code(), code::INVALID_PATH, "{bad:?}");
+            assert_eq!(folder(bad).unwrap_err().code(), code::PATH_REFUSED, "{bad:?}");
         }
     }
 

@@ -1,0 +1,81 @@
+//! Compiling components, for a TaskManager's cache and for authors who build bundles.
+//!
+//! Compiling is an attack surface of its own: size, nesting and counts are bounded before it starts. What a TaskManager
+//! has compiled is taken from a verified bundle only.
+
+use lockgate_core::error::code;
+use lockgate_core::limits::Limits;
+use lockgate_core::plan::Format;
+use lockgate_core::types::{Field, FunctionDescription};
+use lockgate_core::verify::{Bundle, Verified};
+use lockgate_core::{Error, Name, Result};
+use lockgate_dataflow::Input;
+use lockgate_sandbox::{CheckLimits, Engine, EngineOptions};
+
+pub use lockgate_sandbox::ComponentInfo;
+
+/// Checks and compiles components.
+pub struct Compiler {
+    engine: Engine,
+}
+
+impl Compiler {
+    /// A compiler for `limits`: as much memory and stack as they say is what `describe` may use.
+    ///
+    /// # Errors
+    /// If this machine cannot run WebAssembly.
+    pub fn new(limits: &Limits) -> Result<Self> {
+        let options = EngineOptions { slots: 1, memory_ceiling: limits.memory, stack: limits.stack };
+        Ok(Self { engine: Engine::new(&options)? })
+    }
+
+    /// A digest of all that an artefact depends on beside its component.
+    pub fn compatibility(&self) -> [u8; 32] {
+        self.engine.compatibility()
+    }
+
+    /// Compiles a component of a verified bundle.
+    ///
+    /// # Errors
+    /// `LG05nn` if the component is not one that may run.
+    pub fn compile(&self, bundle: &Verified<Bundle>, component: &Name) -> Result<Vec<u8>> {
+        let found = bundle.components().find(|found| found.name == component);
+        let found =
+            found.ok_or_else(|| Error::new(code::INTERNAL, format!("no component {component} in the bundle")))?;
+        let info = lockgate_sandbox::inspect(found.bytes, &CheckLimits::default())?;
+        if info.imports != found.imports {
+            return Err(Error::new(
+                code::IMPORTS_DIFFER,
+                format!("component {component} imports other interfaces than were signed"),
+            )
+            .help("Build and sign the bundle again; if it came from elsewhere, do not trust it."));
+        }
+        self.engine
+            .compile(found.bytes, &CheckLimits::default())
+            .map_err(|error| error.at(format!("component {component}")))
+    }
+
+    /// What a component imports and exports, without compiling it.
+    ///
+    /// # Errors
+    /// `LG05nn` if it is not a component that could run here.
+    pub fn inspect(component: &[u8]) -> Result<ComponentInfo> {
+        lockgate_sandbox::inspect(component, &CheckLimits::default())
+    }
+
+    /// What a component says of its functions: for authors, whose own component it is. Runs `describe` and nothing else.
+    ///
+    /// # Errors
+    /// `LG05nn` if the component is not one that may run, `LG06nn` if it fails.
+    pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
+        self.engine.describe(component, limits)
+    }
+}
+
+/// Infers the schema of a source of this format from the bytes of one of its splits: for authors, whose manifest then has it signed.
+///
+/// # Errors
+/// `LG07nn` if the bytes are not of the source's format.
+pub fn infer(format: &Format, split: &str, input: &mut dyn Input) -> Result<Vec<Field>> {
+    lockgate_dataflow::infer(format, split, input)
+}

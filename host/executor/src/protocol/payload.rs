@@ -1,0 +1,193 @@
+//! What the regions carry beside data: small JSON documents, each bounded by the region that it must fit in.
+
+use crate::protocol::REGION_BYTES;
+use lockgate_core::error::code;
+use lockgate_core::{Error, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A split that a slot may read now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitGrant {
+    /// The input that stands for it; meaningless for a source without bytes.
+    pub input: u32,
+    /// The source's index in the plan.
+    pub source: u32,
+    /// The split's name, stable over restarts.
+    pub name: String,
+    /// Its bytes, if known.
+    pub size: Option<u64>,
+    /// Where to go on, if a part of it is committed.
+    pub position: Option<Vec<u8>>,
+}
+
+/// How far a split has been read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitPosition {
+    /// The source's index in the plan.
+    pub source: u32,
+    /// The split's name.
+    pub name: String,
+    /// Where to go on; opaque to the TaskManager.
+    pub position: Vec<u8>,
+    /// Whether there is nothing left.
+    pub finished: bool,
+}
+
+/// What an epoch's commit makes durable together with what was written in it.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commit {
+    /// The splits that were read in this epoch.
+    pub splits: Vec<SplitPosition>,
+    /// Counters up to this commit.
+    pub usage: Usage,
+}
+
+/// Counters of a slot since it started; only ever rising.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// By node, in the plan's order.
+    pub nodes: Vec<NodeUsage>,
+    /// By function node (the plan's index with its counters).
+    pub functions: Vec<(u32, FunctionUsage)>,
+    /// Bytes of splits read.
+    pub bytes_read: u64,
+    /// CPU time of the slot's thread in nanoseconds.
+    pub cpu: u64,
+}
+
+/// Counters of a node.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeUsage {
+    /// Rows that came in (for a source: that it read).
+    pub rows_in: u64,
+    /// Rows that went out (for a sink: that it wrote).
+    pub rows_out: u64,
+    /// Rows that failed.
+    pub failed: u64,
+    /// Rows of those that went to dead letters.
+    pub dead: u64,
+    /// Batches.
+    pub batches: u64,
+}
+
+/// Counters of a function.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionUsage {
+    /// Calls, failed ones too.
+    pub calls: u64,
+    /// Calls that trapped or met a limit.
+    pub traps: u64,
+    /// Instances made.
+    pub instances: u64,
+    /// Fuel of all calls.
+    pub fuel: u64,
+    /// Fuel of making instances.
+    pub start_fuel: u64,
+    /// Fuel per record, the median over calls.
+    pub fuel_p50: u64,
+    /// Fuel per record, the 99th percentile over calls.
+    pub fuel_p99: u64,
+    /// Fuel per record, the greatest of any call.
+    pub fuel_max: u64,
+    /// The most memory that an instance had, in bytes.
+    pub memory: u64,
+    /// Bytes of log that were dropped.
+    pub log_dropped: u64,
+}
+
+/// A line that a guest logged.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogLine {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// `error`, `warn`, `info`, `debug`, `stdout` or `stderr`.
+    pub level: String,
+    /// The line, as the guest wrote it: show it only after control characters have been escaped.
+    pub text: String,
+}
+
+/// How a slot ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// Why, if it failed.
+    pub failed: Option<Failed>,
+    /// The last counters.
+    pub usage: Usage,
+}
+
+/// Why a slot failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failed {
+    /// The number of the error's code.
+    pub code: u16,
+    /// The cause, and where.
+    pub cause: String,
+    /// What to do, if the error said more than its page.
+    pub help: Option<String>,
+}
+
+impl Failed {
+    /// What crosses of an error.
+    pub fn of(error: &Error) -> Self {
+        let cause = match error.place() {
+            Some(place) => format!("{place}: {}", error.cause()),
+            None => error.cause().to_owned(),
+        };
+        let help = error.help_text().map(|help| bounded(help, 1_024));
+        Self { code: error.code().number(), cause: bounded(&cause, 4_096), help }
+    }
+
+    /// The error that crossed.
+    pub fn error(&self) -> Error {
+        let known = lockgate_core::Code::from_number(self.code).unwrap_or(code::INTERNAL);
+        let error = Error::new(known, self.cause.clone());
+        match &self.help {
+            Some(help) => error.help(help.clone()),
+            None => error,
+        }
+    }
+}
+
+/// The JSON of `payload`.
+///
+/// # Errors
+/// `LG0903` if it does not fit in a region.
+pub fn write(payload: &impl Serialize) -> Result<Vec<u8>> {
+    let bytes = write_large(payload)?;
+    if bytes.len() > REGION_BYTES {
+        return Err(Error::new(code::PROTOCOL_PAYLOAD, format!("{} bytes do not fit in a region", bytes.len())));
+    }
+    Ok(bytes)
+}
+
+/// The JSON of a payload that is read by range, so that it may be larger than a region.
+pub(crate) fn write_large(payload: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(payload).map_err(|error| Error::new(code::PROTOCOL_PAYLOAD, error.to_string()))
+}
+
+/// Reads JSON that the other side wrote.
+///
+/// # Errors
+/// `LG0903` if it is anything else.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::new(code::PROTOCOL_PAYLOAD, format!("not understood: {error}")))
+}
+
+fn bounded(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}

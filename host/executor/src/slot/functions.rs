@@ -1,0 +1,193 @@
+//! The functions of a slot: one sandboxed instance for each function node, made when it is first called and made anew
+//! after whatever ended it.
+
+use crate::assignment::Assignment;
+use crate::executor::{Control, Shared};
+use crate::port::Port;
+use crate::protocol::{FunctionUsage, LogLine, Verb, payload};
+use crate::slot::input::Reading;
+use lockgate_core::columns::BatchRef;
+use lockgate_core::error::code;
+use lockgate_core::plan::NodeKind;
+use lockgate_core::{Error, Result};
+use lockgate_dataflow::{CallContext, Called, Failure, Udf};
+use lockgate_sandbox::{BatchSeed, CallError, Instance, Level, LogSink, Program, Seed, Settings, Usage};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The most bytes of an artefact.
+const MAX_ARTEFACT: u64 = 512 << 20;
+/// The most log lines kept until they are sent.
+const MAX_LINES: usize = 1_000;
+
+type Lines = Arc<Mutex<Vec<LogLine>>>;
+
+/// The functions of a plan by its node indexes.
+pub(crate) struct Functions {
+    nodes: Vec<Option<Function>>,
+    lines: Lines,
+}
+
+struct Function {
+    index: u32,
+    program: Program,
+    settings: Settings,
+    instance: Option<Instance>,
+    /// Of instances that are gone.
+    usage: Usage,
+}
+
+impl Functions {
+    /// Reads and loads the artefacts that `assignment` names.
+    pub(crate) fn load(assignment: &Assignment, shared: &Shared, control: &Control, port: &mut Port) -> Result<Self> {
+        let lines = Lines::default();
+        let mut nodes = Vec::with_capacity(assignment.plan.nodes.len());
+        for (at, node) in assignment.plan.nodes.iter().enumerate() {
+            let NodeKind::Function(function) = &node.kind else {
+                nodes.push(None);
+                continue;
+            };
+            let grant = assignment.components.get(&function.component).ok_or_else(|| {
+                Error::new(code::PROTOCOL_PAYLOAD, format!("component {} is not granted", function.component))
+            })?;
+            let program = shared.program(grant.digest, || {
+                if grant.size > MAX_ARTEFACT {
+                    return Err(Error::new(code::PROTOCOL_RANGE, format!("an artefact of {} bytes", grant.size)));
+                }
+                let mut reading = Reading::new(grant.input, Some(grant.size));
+                let artefact = reading.read(port, 0, usize::try_from(grant.size).unwrap_or(usize::MAX))?;
+                // SAFETY: the bytes come over the channel from the TaskManager that started this executor, which takes
+                // an artefact only from `Compiler::compile` of this same program or from its cache, whose MAC, keyed
+                // by the engine's compatibility, it has checked. A tenant has no way to put bytes there.
+                #[allow(unsafe_code)]
+                unsafe {
+                    shared.engine.load(&artefact)
+                }
+            })?;
+            let settings = settings(assignment, at, &function.config, control, &lines);
+            let described = program.instance(&settings, &BatchSeed::default()).and_then(|mut made| made.describe());
+            if described.map_err(|failed| failed.error.at(format!("operator {}", node.name)))? != grant.describe {
+                let cause = format!("component {} describes itself other than it was signed", function.component);
+                return Err(Error::new(code::DESCRIBE_DIFFERS, cause));
+            }
+            let usage = Usage::default();
+            nodes.push(Some(Function { index: function.index, program, settings, instance: None, usage }));
+        }
+        Ok(Self { nodes, lines })
+    }
+
+    /// Counters of every function node.
+    pub(crate) fn usage(&self) -> Vec<(u32, FunctionUsage)> {
+        let functions = self.nodes.iter().enumerate();
+        functions.filter_map(|(at, node)| Some((u32::try_from(at).ok()?, node.as_ref()?.usage()))).collect()
+    }
+
+    /// Sends what the guests have logged since the last time.
+    pub(crate) fn send_logs(&self, port: &mut Port) -> Result<()> {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut rest = &*lines;
+        while !rest.is_empty() {
+            // A line is bounded by the sandbox, so that a few of them always fit in a region.
+            let (part, behind) = rest.split_at(rest.len().min(8));
+            port.post(Verb::Log, &payload::write(&part)?)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+}
+
+impl Udf for Functions {
+    fn call(&mut self, node: usize, batch: &BatchRef<'_>, context: &CallContext<'_>) -> Result<Called, Failure> {
+        let Some(Some(function)) = self.nodes.get_mut(node) else {
+            return Err(Failure {
+                error: Error::new(code::INTERNAL, format!("node {node} is not a function")),
+                backtrace: None,
+                fuel: 0,
+                divisible: false,
+            });
+        };
+        let seed = BatchSeed { split: context.split, first_row: context.first_row, part: context.part };
+        function.call(batch, &seed)
+    }
+}
+
+impl Function {
+    fn call(&mut self, batch: &BatchRef<'_>, seed: &BatchSeed<'_>) -> Result<Called, Failure> {
+        if self.instance.as_ref().is_some_and(Instance::should_replace)
+            && let Some(old) = self.instance.take()
+        {
+            self.usage.merge(old.usage());
+        }
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            none => none.insert(self.program.instance(&self.settings, seed).map_err(failure)?),
+        };
+        let called = instance.call(self.index, &[*batch], seed).map_err(failure)?;
+        Ok(Called { output: called.output, fuel: called.fuel })
+    }
+
+    fn usage(&self) -> FunctionUsage {
+        let mut usage = self.usage.clone();
+        if let Some(instance) = &self.instance {
+            usage.merge(instance.usage());
+        }
+        FunctionUsage {
+            calls: usage.calls,
+            traps: usage.traps,
+            instances: usage.instances,
+            fuel: usage.fuel,
+            start_fuel: usage.instance_fuel,
+            fuel_p50: usage.per_record.quantile(500),
+            fuel_p99: usage.per_record.quantile(990),
+            fuel_max: usage.per_record.max(),
+            memory: usage.peak_memory,
+            log_dropped: usage.log_dropped,
+        }
+    }
+}
+
+fn failure(failed: CallError) -> Failure {
+    let divisible = failed.divisible();
+    Failure { error: failed.error, backtrace: failed.backtrace, fuel: failed.fuel, divisible }
+}
+
+fn settings(
+    assignment: &Assignment,
+    at: usize,
+    config: &BTreeMap<String, String>,
+    control: &Control,
+    lines: &Lines,
+) -> Settings {
+    let function = assignment.plan.nodes.get(at).map(|node| node.name.to_string()).unwrap_or_default();
+    Settings {
+        config: Arc::new(config.clone()),
+        limits: assignment.plan.limits,
+        clock: u64::try_from(assignment.clock).unwrap_or(0).saturating_mul(1_000_000_000),
+        // Names hold no slash, so that no two jobs of any tenants have the same seed.
+        seed: Seed { job: format!("{}/{}", assignment.tenant, assignment.job).into_bytes(), function },
+        cancel: control.cancel.clone(),
+        log: Arc::new(NodeLog { node: u32::try_from(at).unwrap_or(u32::MAX), lines: Arc::clone(lines) }),
+    }
+}
+
+/// Takes a node's lines.
+struct NodeLog {
+    node: u32,
+    lines: Lines,
+}
+
+impl LogSink for NodeLog {
+    fn line(&self, level: Level, line: &str) {
+        let level = match level {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        };
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        // Bytes are bounded by the quota of a batch; this bounds what empty lines cost.
+        if lines.len() < MAX_LINES {
+            lines.push(LogLine { node: self.node, level: level.into(), text: line.into() });
+        }
+    }
+}

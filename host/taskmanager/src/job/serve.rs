@@ -1,0 +1,191 @@
+//! Serves one task slot: answers what it asks for, and lets it have nothing else.
+//!
+//! Whatever comes from the slot may be hostile. An input must have been granted to this slot, a sink must be one of the
+//! plan's, an epoch the open one, a split one that this slot was given; anything else ends the slot.
+
+use super::coordinator::{Coordinator, Writers};
+use super::{Event, Events};
+use crate::checkpoint::MAX_POSITION;
+use crate::source::Bytes;
+use lockgate_core::error::code;
+use lockgate_core::plan::Plan;
+use lockgate_core::{Error, Result};
+use lockgate_executor::SlotHandle;
+use lockgate_executor::protocol::{Ask, Commit, End, LogLine, REGION_BYTES, SplitGrant, Usage, VERSION, Verb, payload};
+use std::collections::BTreeSet;
+
+/// The first input number of splits; lower ones are the assignment and artefacts.
+const FIRST_SPLIT: u32 = 1 << 16;
+/// Serves a slot until it ends.
+///
+/// # Errors
+/// Why the job must stop: what the slot said in its last words, a breach of the protocol, a connector's failure.
+pub(super) fn serve(
+    slot: u32,
+    mut handle: SlotHandle,
+    plan: &Plan,
+    coordinator: &Coordinator,
+    events: &Events,
+) -> Result<Usage> {
+    let (writers, committed) = coordinator.writers(plan, slot)?;
+    let mut served = Served {
+        slot,
+        coordinator,
+        events,
+        writers,
+        committed,
+        epoch: 1,
+        split: None,
+        splits: 0,
+        granted: BTreeSet::new(),
+        buffer: Vec::new(),
+    };
+    while let Some(ask) = handle.receive()? {
+        match served.answer(&mut handle, &ask) {
+            Ok(Some(end)) => {
+                handle.answer(&ask, 0, &[])?;
+                return match end.failed {
+                    Some(failed) => Err(failed.error()),
+                    None => Ok(end.usage),
+                };
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // The slot learns why, then this side is done with it.
+                let _ = handle.refuse(&ask, &error);
+                return Err(error);
+            }
+        }
+    }
+    Err(Error::new(code::EXECUTOR_GONE, "the executor ended before the job was done"))
+}
+
+struct Served<'a> {
+    slot: u32,
+    coordinator: &'a Coordinator,
+    events: &'a Events,
+    /// By the plan's index.
+    writers: Writers,
+    /// The last epoch that was committed before this slot started; its own epochs count from there.
+    committed: u64,
+    /// The open epoch, as the slot counts.
+    epoch: u64,
+    /// The split that is open, with its input.
+    split: Option<(u32, Box<dyn Bytes>)>,
+    /// Splits given to this slot so far.
+    splits: u32,
+    /// The splits given to this slot that are not committed as finished, as (source, name).
+    granted: BTreeSet<(u32, String)>,
+    buffer: Vec<u8>,
+}
+
+impl Served<'_> {
+    /// Answers an ask; the slot's last words if it was the last.
+    fn answer(&mut self, handle: &mut SlotHandle, ask: &Ask) -> Result<Option<End>> {
+        match ask.verb {
+            Verb::Hello { .. } => handle.answer(ask, u64::from(VERSION), &[])?,
+            Verb::Read { input, offset } => {
+                let read = self.read(input, offset, ask.length as usize)?;
+                let bytes = self.buffer.get(..read).unwrap_or_default();
+                handle.answer(ask, read as u64, bytes)?;
+            }
+            Verb::Split => match self.next_split()? {
+                Some(grant) => handle.answer(ask, 1, &payload::write(&grant)?)?,
+                None => handle.answer(ask, 0, &[])?,
+            },
+            Verb::Write { sink, epoch } => {
+                self.open_epoch(epoch)?;
+                self.buffer.clear();
+                handle.bytes_into(ask, &mut self.buffer)?;
+                let writer =
+                    self.writers.get_mut(&sink).ok_or_else(|| foreign(format!("node {sink} is not a sink")))?;
+                writer.write(self.committed + epoch, &self.buffer)?;
+                handle.answer(ask, 0, &[])?;
+            }
+            Verb::Commit { epoch } => {
+                self.open_epoch(epoch)?;
+                let commit: Commit = payload::read(&handle.bytes(ask)?)?;
+                self.commit(commit)?;
+                handle.answer(ask, 0, &[])?;
+            }
+            Verb::Log => {
+                let lines: Vec<LogLine> = payload::read(&handle.bytes(ask)?)?;
+                handle.answer(ask, 0, &[])?;
+                self.events.send(Event::Log { slot: self.slot, lines });
+            }
+            Verb::Usage => {
+                let usage: Usage = payload::read(&handle.bytes(ask)?)?;
+                handle.answer(ask, 0, &[])?;
+                self.events.send(Event::Usage { slot: self.slot, usage });
+            }
+            Verb::End => return payload::read(&handle.bytes(ask)?).map(Some),
+        }
+        Ok(None)
+    }
+
+    /// Reads into the buffer; how many bytes.
+    fn read(&mut self, input: u32, offset: u64, length: usize) -> Result<usize> {
+        self.buffer.resize(length.min(REGION_BYTES), 0);
+        if let Some(document) = self.coordinator.document(input) {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(document.len());
+            let part = document.get(from..).unwrap_or_default();
+            let read = part.len().min(self.buffer.len());
+            self.buffer.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+            return Ok(read);
+        }
+        match &mut self.split {
+            Some((open, bytes)) if *open == input => {
+                // A region is filled whole unless the split ends, which is what a short answer says.
+                let mut read = 0;
+                while let Some(rest) = self.buffer.get_mut(read..)
+                    && !rest.is_empty()
+                {
+                    match bytes.read_at(offset + read as u64, rest)? {
+                        0 => break,
+                        got => read += got,
+                    }
+                }
+                Ok(read)
+            }
+            _ => Err(foreign(format!("input {input} is not granted"))),
+        }
+    }
+
+    fn next_split(&mut self) -> Result<Option<SplitGrant>> {
+        self.split = None;
+        let Some(next) = self.coordinator.next_split()? else { return Ok(None) };
+        let input = FIRST_SPLIT + self.splits;
+        self.splits += 1;
+        self.granted.insert((next.source, next.name.clone()));
+        let size = next.bytes.size();
+        self.split = Some((input, next.bytes));
+        Ok(Some(SplitGrant { input, source: next.source, name: next.name, size, position: next.position }))
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<()> {
+        for split in &commit.splits {
+            let key = (split.source, split.name.clone());
+            let known = if split.finished { self.granted.remove(&key) } else { self.granted.contains(&key) };
+            if !known || split.position.len() > MAX_POSITION {
+                return Err(foreign(format!("split {:?} is not this slot's to commit", split.name)));
+            }
+        }
+        let epoch = self.committed + self.epoch;
+        let mut prepared = Vec::new();
+        for (at, writer) in &mut self.writers {
+            prepared.extend(writer.prepare(epoch)?.map(|output| (*at, output)));
+        }
+        self.coordinator.commit(self.slot, epoch, commit.splits, prepared)?;
+        self.events.send(Event::Committed { slot: self.slot, epoch, usage: commit.usage });
+        self.epoch += 1;
+        Ok(())
+    }
+
+    fn open_epoch(&self, epoch: u64) -> Result<()> {
+        if epoch == self.epoch { Ok(()) } else { Err(foreign(format!("epoch {epoch} is not open"))) }
+    }
+}
+
+fn foreign(cause: String) -> Error {
+    Error::new(code::PROTOCOL_RANGE, cause)
+}
