@@ -12,8 +12,8 @@
 //!   it could use is left;
 //! - output: together at most [`Limits::batch_bytes`]`(n)`, as for a call that succeeds.
 //!
-//! One row that uses up whatever fuel it gets is always found within that. Parts are decided from left to right, so what
-//! is not decided when the budget is spent is one range of rows.
+//! One row that uses up whatever fuel it gets is always found within that. Parts are decided from left to right, so
+//! what is not decided when the budget is spent is one range of rows.
 //!
 //! [`Limits::batch_fuel`]: lockgate_core::limits::Limits::batch_fuel
 //! [`Limits::batch_bytes`]: lockgate_core::limits::Limits::batch_bytes
@@ -34,8 +34,8 @@ impl Function {
     /// Finds the poison rows of a batch on which the function failed; the pieces are the calls that succeeded.
     ///
     /// # Errors
-    /// The failure, if it cannot be divided or the operator's failures fail the job; `LG0651` if the budget is spent and
-    /// the manifest says that this fails the job.
+    /// The failure, if it cannot be divided or the operator's failures fail the job; `LG0651` if the budget is spent
+    /// and the manifest says that this fails the job.
     pub(super) fn divide(
         &mut self,
         first: Failure,

@@ -198,7 +198,7 @@ fn output_counts_for_the_budget() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever rows are poison, whatever they cost: every row is delivered once and in order, or is a dead letter once.
+    /// Whatever rows are poison, whatever they cost: every row is delivered once and in order or is one dead letter.
     #[test]
     fn every_row_has_one_fate(
         rows in 1_usize..300,
