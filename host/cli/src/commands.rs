@@ -1,16 +1,19 @@
 //! The verbs.
 
+mod build;
 mod completions;
 mod diff;
 mod explain;
 mod inspect;
 mod keys;
+mod run;
 mod sign;
 mod trust;
 mod verify;
 
 use crate::output::Output;
 use lockgate_core::Error;
+use lockgate_core::error::code;
 
 /// Why a command ends without success: at least one error.
 #[derive(Debug)]
@@ -28,11 +31,26 @@ impl From<Vec<Error>> for Failure {
     }
 }
 
+impl Failure {
+    /// Somebody stopped the command.
+    pub fn interrupted() -> Self {
+        Self(vec![
+            Error::new(code::INTERRUPTED, "stopped before the end").help("run it again to go on from the last commit"),
+        ])
+    }
+}
+
 /// What a command gives.
 pub type Outcome = Result<(), Failure>;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Builds a project into a bundle that waits for its signatures.
+    Build(build::Build),
+    /// Checks a project and says what it would be allowed to do.
+    Check(build::Check),
+    /// Runs a project or a bundle on this machine.
+    Run(run::Run),
     /// Makes keys and shows public keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -60,6 +78,9 @@ impl Command {
     /// The errors that made it stop, as they are shown.
     pub fn run(&self, output: &Output) -> Outcome {
         match self {
+            Self::Build(build) => build.run(output),
+            Self::Check(check) => check.run(output),
+            Self::Run(run) => run.run(output),
             Self::Keys(keys) => keys.run(output),
             Self::Trust(trust) => trust.run(output),
             Self::Inspect(inspect) => inspect.run(output),

@@ -4,8 +4,8 @@
 //! stranger's file can move the cursor or forge a line. Colours appear on a terminal only (`NO_COLOR` is honoured).
 
 use anstyle::{AnsiColor, Style};
-use lockgate_core::error::code;
 use lockgate_core::Error;
+use lockgate_core::error::code;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -46,6 +46,22 @@ impl Output {
         }
         // Nobody is left to tell when standard output is closed.
         let _ = anstream::stdout().write_all(line.as_bytes());
+    }
+
+    /// Writes a result to standard error, because standard output is a job's.
+    pub fn aside<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
+        let line = match self.format {
+            Format::Text => text(),
+            Format::Json => serde_json::to_string(value).unwrap_or_default() + "\n",
+        };
+        let _ = anstream::stderr().write_all(line.as_bytes());
+    }
+
+    /// Writes a remark for people to standard error.
+    pub fn note(&self, text: &str) {
+        if self.format == Format::Text {
+            let _ = writeln!(anstream::stderr(), "{ADVICE}note:{ADVICE:#} {}", plain(text));
+        }
     }
 
     /// Writes errors, each with its code, place, cause and what to do.
@@ -89,7 +105,9 @@ fn json(error: &Error) -> serde_json::Value {
 
 /// `text` in one line, with control characters and those that change the direction of writing spelt out.
 pub fn plain(text: &str) -> String {
-    let odd = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if odd(c) {
             out.extend(c.escape_unicode());
@@ -109,7 +127,7 @@ pub fn pairs<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
 /// A table with a header, if any, and without lines.
 pub fn table(header: Option<&[&str]>, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     if let Some(header) = header {
         table.set_header(header.to_vec());
     }

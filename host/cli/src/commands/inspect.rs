@@ -31,7 +31,14 @@ impl Inspect {
             Content::Secret(key) => {
                 let public = key.public();
                 let value = json!({ "kind": "secret-key", "public-key": public.to_string(), "key-id": public.id() });
-                (value, pairs([("kind", "a secret key".into()), ("public key", public.to_string()), ("key id", public.id())]))
+                (
+                    value,
+                    pairs([
+                        ("kind", "a secret key".into()),
+                        ("public key", public.to_string()),
+                        ("key id", public.id()),
+                    ]),
+                )
             }
         };
         output.result(&value, || text);
@@ -56,7 +63,12 @@ fn bundle(package: &Package) -> Result<(Value, String), Failure> {
     let mut text = pairs(head(&predicate, digest, &package.envelope));
     let rows = predicate.components.iter().map(|(name, component)| {
         let size = package.layer(&wasm_title(name)).map_or(0, |layer| layer.bytes.len());
-        vec![name.to_string(), human::about_bytes(size as u64), component.digest.short(), component.imports.len().to_string()]
+        vec![
+            name.to_string(),
+            human::about_bytes(size as u64),
+            component.digest.short(),
+            component.imports.len().to_string(),
+        ]
     });
     text += "\n";
     text += &table(Some(&["component", "size", "digest", "imports"]), rows);
@@ -107,9 +119,9 @@ fn descriptions(package: &Package, predicate: &Predicate) -> Result<BTreeMap<Nam
 
 fn signature(function: &FunctionDescription) -> String {
     let fields = |fields: &[Field]| {
-        let shown = fields.iter().map(|field| {
-            format!("{}: {}{}", field.name, field.data_type, if field.nullable { "?" } else { "" })
-        });
+        let shown = fields
+            .iter()
+            .map(|field| format!("{}: {}{}", field.name, field.data_type, if field.nullable { "?" } else { "" }));
         shown.collect::<Vec<_>>().join(", ")
     };
     let inputs: Vec<String> = function.inputs.iter().map(|port| fields(&port.fields)).collect();
