@@ -103,15 +103,23 @@ impl Engine {
         Program::new(self, &component)
     }
 
+    /// Compiles a component and makes a program of it.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`] and [`Engine::load`].
+    #[expect(unsafe_code, reason = "the artefact is of this very engine")]
+    pub fn program(&self, component: &[u8], limits: &CheckLimits) -> Result<Program> {
+        let artefact = self.compile(component, limits)?;
+        // SAFETY: this engine has just made it.
+        unsafe { self.load(&artefact) }
+    }
+
     /// Compiles a component and asks it for its functions. Runs its start functions and `describe`, never `transform`.
     ///
     /// # Errors
-    /// As [`Engine::compile`], [`Engine::load`] and [`crate::Instance::describe`].
-    #[expect(unsafe_code, reason = "the artefact is of this very engine")]
+    /// As [`Engine::program`] and [`crate::Instance::describe`].
     pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
-        let artefact = self.compile(component, &CheckLimits::default())?;
-        // SAFETY: this engine has just made it.
-        let program = unsafe { self.load(&artefact)? };
+        let program = self.program(component, &CheckLimits::default())?;
         let settings = Settings { limits: *limits, ..Settings::default() };
         let described = program.instance(&settings, &BatchSeed::default()).and_then(|mut instance| instance.describe());
         described.map_err(|failed: CallError| failed.error)
