@@ -8,7 +8,7 @@
 use crate::Result;
 use crate::figure::Report;
 use crate::project::{Project, first, keys, now};
-use crate::sample::Pair;
+use crate::sample::{Pair, part};
 use lockgate_core::bundle::ReadLimits;
 use lockgate_core::marks::Marks;
 use lockgate_core::planner::Planner;
@@ -82,7 +82,7 @@ pub fn measure(report: &Report) -> Result<()> {
     cache.put(&id, &compiler.compile(&bundle, component.name)?)?;
     let options = ExecutorOptions { slots: 1, functions: 1, memory: plan.limits.memory, stack: plan.limits.stack };
 
-    let ours = Box::new(|| {
+    let ours = part(|| {
         let executor = Executor::start(&options)?;
         let begun = Instant::now();
         let accepted = verify(&request, bytes.as_slice())?;

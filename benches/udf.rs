@@ -2,7 +2,7 @@
 
 use crate::figure::Report;
 use crate::project::{Project, first};
-use crate::sample::{Pair, timed};
+use crate::sample::{Pair, whole};
 use crate::{ROWS, Result, native};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use lockgate_core::columns::BatchRef;
@@ -34,7 +34,7 @@ pub fn measure(report: &Report) -> Result<()> {
     guests.compare(report, "udf/json", "json", "utf8", &lines, native::json)?;
     if report.wants("udf/empty") {
         let mut node = guests.node("empty", "int64", Arc::new(Int64Array::from(vec![1])))?;
-        Pair { ours: timed(|| node.push()), native: None, records: 1 }.measure("udf/empty", report)?;
+        Pair { ours: whole(|| node.push()), native: None, records: 1 }.measure("udf/empty", report)?;
     }
     Ok(())
 }
@@ -76,7 +76,7 @@ impl Guests {
             drop(black_box(native(black_box(column))?));
             Ok(())
         };
-        Pair { ours: timed(|| node.push()), native: Some(timed(native)), records: ROWS }.measure(name, report)
+        Pair { ours: whole(|| node.push()), native: Some(whole(native)), records: ROWS }.measure(name, report)
     }
 
     /// A chain of a source, the function and a sink.
