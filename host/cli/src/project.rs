@@ -17,6 +17,7 @@ use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// The most bytes of a component.
 const MAX_COMPONENT: u64 = 512 << 20;
@@ -229,7 +230,7 @@ fn infer(source: &mut manifest::Source, volumes: &Volumes) -> Result<(), Error> 
     }
     let connector = SourceConnector::File { volume: volume.clone(), path: path.clone() };
     let help = format!("Name the volume with `--volume {volume}=DIRECTORY`, or write the schema into the manifest.");
-    let connected = source::connect(&connector, volumes).map_err(|error| error.help(help))?;
+    let connected = source::connect(&connector, volumes, &Arc::default()).map_err(|error| error.help(help))?;
     let splits = connected.splits()?;
     let Some(split) = splits.first() else { return Ok(()) };
     let mut input = FileInput(connected.open(split)?);
