@@ -38,7 +38,7 @@ impl Content {
     /// `LG0006` if it is of no kind that is known; whatever is wrong with it if its kind is clear; `LG0002` if it
     /// cannot be read.
     pub fn read(path: &Path) -> Result<Self, Vec<Error>> {
-        let max = ReadLimits::default().file;
+        let max = ReadLimits::default().total;
         let bytes = Zeroizing::new(files::read(path, max).map_err(|error| vec![error])?);
         let place = path.display().to_string();
         let at = |error: Error| vec![error.at(place.clone())];

@@ -4,8 +4,8 @@
 //! stranger's file can move the cursor or forge a line. Colours appear on a terminal only (`NO_COLOR` is honoured).
 
 use anstyle::{AnsiColor, Style};
-use lockgate_core::error::code;
 use lockgate_core::Error;
+use lockgate_core::error::code;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -89,7 +89,9 @@ fn json(error: &Error) -> serde_json::Value {
 
 /// `text` in one line, with control characters and those that change the direction of writing spelt out.
 pub fn plain(text: &str) -> String {
-    let odd = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if odd(c) {
             out.extend(c.escape_unicode());
@@ -109,7 +111,7 @@ pub fn pairs<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
 /// A table with a header, if any, and without lines.
 pub fn table(header: Option<&[&str]>, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     if let Some(header) = header {
         table.set_header(header.to_vec());
     }

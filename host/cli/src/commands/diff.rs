@@ -30,7 +30,10 @@ impl Diff {
         let mut lines = Vec::new();
         if (&old.job.tenant, &old.job.name) != (&new.job.tenant, &new.job.name) {
             let (old, new) = (&old.job, &new.job);
-            lines.push(format!("is another job: {} of {} instead of {} of {}", new.name, new.tenant, old.name, old.tenant));
+            lines.push(format!(
+                "is another job: {} of {} instead of {} of {}",
+                new.name, new.tenant, old.name, old.tenant
+            ));
         }
         if new.job.version <= old.job.version {
             lines.push(format!("does not raise the version: {} after {}", new.job.version, old.job.version));

@@ -15,13 +15,16 @@ pub struct Explain {
 impl Explain {
     pub fn run(&self, output: &Output) -> Outcome {
         let Some(text) = &self.code else {
-            let all: Vec<_> = ALL.iter().map(|(code, title)| json!({ "code": code.to_string(), "title": title })).collect();
-            output.result(&all, || table(None, ALL.iter().map(|(code, title)| vec![code.to_string(), (*title).into()])));
+            let all: Vec<_> =
+                ALL.iter().map(|(code, title)| json!({ "code": code.to_string(), "title": title })).collect();
+            output
+                .result(&all, || table(None, ALL.iter().map(|(code, title)| vec![code.to_string(), (*title).into()])));
             return Ok(());
         };
-        let code: Code = text.to_uppercase().parse().map_err(|cause: String| {
-            Error::new(code::USAGE, cause).help("`lockgate explain` lists all codes")
-        })?;
+        let code: Code = text
+            .to_uppercase()
+            .parse()
+            .map_err(|cause: String| Error::new(code::USAGE, cause).help("`lockgate explain` lists all codes"))?;
         let page = page(code).unwrap_or_default();
         let value = json!({ "code": code.to_string(), "title": code.title(), "page": page });
         output.result(&value, || page.to_owned());

@@ -10,9 +10,7 @@ use crate::{files, keyfile};
 use lockgate_core::Result;
 use lockgate_core::dsse::Envelope;
 use lockgate_core::keys::SecretKey;
-use lockgate_core::trust::{
-    Document, OperatorRoot, OperatorStatus, TenantPolicy, TenantRoot, TenantStatus, sign,
-};
+use lockgate_core::trust::{Document, OperatorRoot, OperatorStatus, TenantPolicy, TenantRoot, TenantStatus, sign};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -40,7 +38,9 @@ impl Sign {
                 let what = add(&mut envelope, &keys, &self.file.display().to_string())?;
                 (envelope.to_json()?, *envelope, what.to_owned(), Vec::new())
             }
-            _ => return Err(unknown(&self.file.display().to_string()).help("name a bundle or a trust document").into()),
+            _ => {
+                return Err(unknown(&self.file.display().to_string()).help("name a bundle or a trust document").into());
+            }
         };
         files::replace(&self.file, &bytes)?;
         let signers: Vec<String> = keys.iter().map(|key| key.public().id()).collect();

@@ -15,8 +15,10 @@ use serde_json::json;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Every rule is checked that a TaskManager checks, except those against going back to an earlier \
-                        version: they need the marks that a TaskManager keeps.")]
+#[command(
+    after_help = "Every rule is checked that a TaskManager checks, except those against going back to an earlier \
+                        version: they need the marks that a TaskManager keeps."
+)]
 pub struct Verify {
     /// The bundle.
     bundle: PathBuf,
@@ -40,7 +42,7 @@ pub struct Verify {
 impl Verify {
     pub fn run(&self, output: &Output) -> Outcome {
         let read = ReadLimits::default();
-        let bytes = files::read(&self.bundle, read.file)?;
+        let bytes = files::read(&self.bundle, read.total)?;
         let tenant = match &self.tenant {
             Some(tenant) => tenant.clone(),
             None => Package::parse(&bytes)?.unverified_statement()?.predicate.manifest.job.tenant,
@@ -73,7 +75,6 @@ impl Verify {
             "version": bundle.version(),
             "digest": bundle.digest(),
             "signers": signers,
-            "threshold": bundle.threshold(),
             "next-expiry": accepted.next_expiry,
             "capabilities": lines,
         });
@@ -82,7 +83,10 @@ impl Verify {
             let mut rows = vec![
                 ("verified", job),
                 ("digest", bundle.digest().to_string()),
-                ("signed by", format!("{} of {} keys needed: {}", signers.len(), bundle.threshold(), signers.join(", "))),
+                (
+                    "signed by",
+                    signers.join(", "),
+                ),
             ];
             if let Some((what, when)) = &accepted.next_expiry {
                 rows.push(("expires first", format!("{what}, at {when}")));
