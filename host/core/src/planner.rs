@@ -21,7 +21,7 @@ use crate::human;
 use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
 use crate::name::Name;
-use crate::plan::{Edge, Node, NodeKind, OnError, Output, Plan, dead_letter_fields};
+use crate::plan::{Edge, Format, Node, NodeKind, OnError, Output, Plan, dead_letter_fields};
 use crate::suggest;
 use crate::types::{Field, FunctionDescription};
 use graph::{Draft, Graph, Kind};
@@ -41,6 +41,11 @@ const CHECKPOINT_INTERVAL: u64 = 10_000;
 pub struct Planner;
 
 impl Planner {
+    /// The format of a `file` source, for whoever infers its schema; none if what the manifest says of it is wrong.
+    pub fn file_format(source: &manifest::Source) -> Option<Format> {
+        connectors::file_format(source)
+    }
+
     /// Checks `manifest` against what its components describe (in the order of their `describe`) and resolves it with
     /// the values given for its parameters.
     ///

@@ -192,3 +192,6 @@ fn with_schema(batch: RecordBatch, schema: &arrow_schema::SchemaRef) -> Result<R
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
         .map_err(|error| Error::new(code::INTERNAL, format!("a batch does not fit its sink: {error}")))
 }
+
+#[cfg(test)]
+mod tests;

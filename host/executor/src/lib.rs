@@ -21,4 +21,5 @@ pub use assignment::{Assignment, ComponentGrant};
 pub use compiler::{Compiler, ComponentInfo, infer};
 pub use executor::{Executor, ExecutorOptions, Running};
 pub use handle::SlotHandle;
+pub use bytes::Bytes;
 pub use lockgate_dataflow::Input;

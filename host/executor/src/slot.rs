@@ -24,6 +24,7 @@ use lockgate_dataflow::chain::{Counters, delivered};
 use lockgate_dataflow::{Chain, Decoder, Nexmark as NexmarkDecoder, decoder};
 use rustix::time::{ClockId, clock_gettime};
 use sinks::Sinks;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,11 +36,15 @@ pub(crate) fn run(link: Link, shared: &Shared, control: &Control) {
     // Without the TaskManager there is nobody to tell.
     let Ok(mut port) = Port::open(link) else { return };
     let mut usage = Usage::default();
-    let done = Slot::open(&mut port, shared, control).and_then(|mut slot| {
+    // A library that panics on a hostile file fails the job, and nothing that it touched is used again.
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let mut slot = Slot::open(&mut port, shared, control)?;
         let done = slot.run(&mut port);
         usage = slot.usage();
         done
-    });
+    }));
+    let broken = |_| Err(Error::new(code::EXECUTOR_GONE, "the task slot broke down on what it was given"));
+    let done = done.unwrap_or_else(broken);
     let end = End { failed: done.err().map(|error| Failed::of(&error)), usage };
     let _ = port.call_with(Verb::End, &end);
 }

@@ -5,6 +5,7 @@ use crate::contract::{self, BatchIn, CallParams, CallResult, ColumnIn, DescribeP
 use crate::failure::{CallError, Context, Kind, Phase, Stop};
 use crate::host::Host;
 use crate::program::{BatchSeed, Settings, deadline};
+use crate::random::RandomBase;
 use crate::text::{MAX_MESSAGE, tame};
 use crate::usage::Usage;
 use lockgate_core::Error;
@@ -23,6 +24,7 @@ pub struct Instance {
     describe: Func,
     call: Func,
     settings: Settings,
+    random: RandomBase,
     /// Bytes held when it was made.
     initial: u64,
     usage: Usage,
@@ -41,7 +43,8 @@ impl Instance {
     pub(crate) fn new(store: Store<Host>, describe: Func, call: Func, settings: Settings, fuel: u64) -> Self {
         let initial = store.data().limiter.held;
         let usage = Usage { instances: 1, instance_fuel: fuel, peak_memory: initial, ..Usage::default() };
-        Self { store: Some(store), describe, call, settings, initial, usage }
+        let random = settings.seed.base("call");
+        Self { store: Some(store), describe, call, settings, random, initial, usage }
     }
 
     /// Asks the component for its functions, billed as a batch of no rows.
@@ -145,7 +148,7 @@ impl Instance {
         let watch = Watch { cancel: self.settings.cancel.clone(), deadline: deadline(&limits) };
         let host = store.data_mut();
         host.watch = watch.clone();
-        host.random = self.settings.seed.random("call", seed);
+        host.random = seed.random(&self.random);
         host.limiter.refused = false;
         host.logs.begin(limits.log);
         let result = match store.set_fuel(budget) {

@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::instance::{Instance, drive};
 use crate::limiter::Limiter;
 use crate::log::{LogSink, Logs, NoLog};
-use crate::random::Random;
+use crate::random::{Random, RandomBase};
 use crate::text::{MAX_MESSAGE, tame};
 use crate::wasi;
 use lockgate_core::error::code;
@@ -85,18 +85,23 @@ pub struct BatchSeed<'a> {
 }
 
 impl Seed {
-    /// The random numbers of a batch; `purpose` keeps those of its instance's making apart from those of the call.
-    pub(crate) fn random(&self, purpose: &str, batch: &BatchSeed<'_>) -> Random {
-        let (row, part) = (batch.first_row.to_le_bytes(), batch.part.to_le_bytes());
-        let parts: [&[u8]; 6] =
-            [purpose.as_bytes(), &self.job, self.function.as_bytes(), batch.split.as_bytes(), &row, &part];
-        Random::new(&parts)
+    /// What random numbers of all batches begin with; `purpose` keeps those of an instance's making apart from those of
+    /// its calls.
+    pub(crate) fn base(&self, purpose: &str) -> RandomBase {
+        RandomBase::new(&[purpose.as_bytes(), &self.job, self.function.as_bytes()])
     }
 
     /// The seed of hash tables.
     fn hash_seed(&self) -> (u64, u64) {
         let mut random = Random::new(&[b"hash", &self.job, self.function.as_bytes()]);
         (random.next_u64(), random.next_u64())
+    }
+}
+
+impl BatchSeed<'_> {
+    /// The random numbers of this batch.
+    pub(crate) fn random(&self, base: &RandomBase) -> Random {
+        base.stream(&[self.split.as_bytes(), &self.first_row.to_le_bytes(), &self.part.to_le_bytes()])
     }
 }
 
@@ -153,7 +158,7 @@ impl Program {
             limiter: Limiter::new(limits.memory),
             config: settings.config.clone(),
             clock: settings.clock,
-            random: settings.seed.random("start", first),
+            random: first.random(&settings.seed.base("start")),
             hash_seed: settings.seed.hash_seed(),
             logs,
             watch: watch.clone(),

@@ -6,6 +6,31 @@
 
 use sha2::{Digest as _, Sha256};
 
+/// The first parts of a stream, hashed beforehand: a batch then costs no more than its own.
+#[derive(Clone)]
+pub(crate) struct RandomBase(Sha256);
+
+impl RandomBase {
+    pub fn new(parts: &[&[u8]]) -> Self {
+        Self(absorb(Sha256::new_with_prefix(b"lockgate random 1"), parts))
+    }
+
+    /// The stream for the first parts and these.
+    pub fn stream(&self, parts: &[&[u8]]) -> Random {
+        let key = absorb(self.0.clone(), parts).finalize().into();
+        Random { key, counter: 0, block: [0; 32], used: 32 }
+    }
+}
+
+/// Hashes `parts`, each after its length, so that no two lists of parts run together.
+fn absorb(mut hash: Sha256, parts: &[&[u8]]) -> Sha256 {
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash
+}
+
 /// A stream of random bytes.
 #[derive(Clone)]
 pub(crate) struct Random {
@@ -17,15 +42,9 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    /// The stream for these parts. Each is preceded by its length, so that no two lists of parts run together.
+    /// The stream for these parts.
     pub fn new(parts: &[&[u8]]) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(b"lockgate random 1");
-        for part in parts {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        Self { key: hash.finalize().into(), counter: 0, block: [0; 32], used: 32 }
+        RandomBase::new(parts).stream(&[])
     }
 
     /// Fills `out` with the next bytes.

@@ -3,7 +3,7 @@
 //!
 //! About forty functions have a meaning; every other function of an interface that is offered is linked and refuses
 //! when it is called, because a guest of a standard library imports 24 interfaces whether it uses them or not. Nothing
-//! here does I/O, waits, or looks at the host's clock (`docs/adr/0004-own-wasi.md`). Interfaces are linked under the
+//! here does I/O, waits, or looks at the host's clock (`docs/adr/0006-our-own-host-side-of-wasi.md`). Interfaces are linked under the
 //! very names that the component imports, so any version 0.2.x is served.
 
 mod io;
@@ -71,7 +71,10 @@ pub(crate) fn link(linker: &mut Linker<Host>, component: &Component) -> Result<(
         for (function, item) in instance.exports(&engine) {
             if let ComponentItem::ComponentFunc(_) = item.ty {
                 let refusal = Stop::Refused(format!("{name}#{function}"));
-                let refuse = move |_: Store<'_>, _, _: &[_], _: &mut [_]| Err(refusal.clone().into());
+                let refuse = move |mut store: Store<'_>, _, _: &[_], _: &mut [_]| {
+                    charge(&mut store, 0)?;
+                    Err(refusal.clone().into())
+                };
                 // Defined already means that it has a meaning.
                 let _ = interface.0.func_new(function, refuse);
             }

@@ -133,6 +133,12 @@ impl Stop {
         stopping.slots.iter().for_each(|slot| slot.cancel());
     }
 
+    /// Whether the run has been asked to stop.
+    pub fn asked(&self) -> bool {
+        let stopping = self.lock();
+        stopping.drain || stopping.cancel
+    }
+
     fn watch(&self, slot: Arc<Running>) {
         let mut stopping = self.lock();
         if stopping.drain {

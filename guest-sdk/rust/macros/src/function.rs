@@ -78,9 +78,9 @@ struct Shape {
 
 enum Form {
     Map(Type),
-    Filter,
+    Filter(Type),
     FlatMap { item: Type, fallible: bool },
-    Write { writer: Type, result: Type },
+    Write { writer: Box<Type>, result: Type },
     Batch(Vec<(String, Vec<Column>)>),
 }
 
@@ -103,7 +103,7 @@ impl Shape {
         }
         let mut parameters = item.sig.inputs.iter().map(parameter).collect::<Result<Vec<_>>>()?;
         let writer = match parameters.pop_if(|last| written(&last.ty).is_some()) {
-            Some(last) => written(&last.ty).cloned(),
+            Some(last) => written(&last.ty).cloned().map(Box::new),
             None => None,
         };
         if let Some(misplaced) = parameters.iter().find(|column| written(&column.ty).is_some()) {
@@ -116,7 +116,7 @@ impl Shape {
                 return Err(Error::new(Span::call_site(), "a filter or flat_map cannot have a writer"));
             }
             (Some(writer), _) => Form::Write { writer, result },
-            (None, true) => Form::Filter,
+            (None, true) => Form::Filter(result),
             (None, false) => Form::of(options, result)?,
         };
         Ok(Self { parameters, form })
@@ -125,7 +125,7 @@ impl Shape {
     /// The output ports.
     fn outputs(&self, name: &str) -> TokenStream {
         let fields = match &self.form {
-            Form::Filter => quote!(let _ = __fields;),
+            Form::Filter(_) => quote!(let _ = __fields;),
             Form::Map(result) => quote_spanned! {result.span()=>
                 <<#result as __lockgate::Return>::Value as __lockgate::Describe>::fields(#name, __fields);
                 __lockgate::mark_nullable(__fields, <#result as __lockgate::Return>::NULLABLE);
@@ -178,7 +178,7 @@ impl Shape {
                     __lockgate::map::<#list, #result>(&__batch, |#pattern| #name(#(#arguments),*))
                 };
             }
-            Form::Filter => (quote!(filter), quote!(#list, _), None),
+            Form::Filter(result) => (quote!(filter), quote!(#list, #result), None),
             Form::FlatMap { fallible: false, .. } => (quote!(flat_map), quote!(#list, _), None),
             Form::FlatMap { fallible: true, .. } => (quote!(try_flat_map), quote!(#list, _, _), None),
             Form::Write { writer, result } => (quote!(write), quote!(#list, #writer, #result), Some(quote!(__out))),

@@ -4,8 +4,6 @@
 //! for traits to say, so that aliases work and errors point at the author's own types.
 #![forbid(unsafe_code)]
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
-
 mod function;
 mod options;
 mod row;

@@ -5,6 +5,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::visit_mut::VisitMut;
 use syn::{Data, DeriveInput, Error, Fields, GenericParam, Ident, Lifetime, Result, Type};
 
 pub fn expand(item: &DeriveInput) -> Result<TokenStream> {
@@ -33,8 +34,28 @@ pub fn expand(item: &DeriveInput) -> Result<TokenStream> {
     let values = nest(&names.iter().map(|name| quote!(self.#name)).collect::<Vec<_>>());
     let (impl_generics, type_generics, _) = item.generics.split_for_impl();
     let batch = lifetime.unwrap_or_else(|| Lifetime::new("'__batch", name.span()));
+    // Text that lives for ever cannot be borrowed from a batch: such a row is a result only.
+    let read = (!types.iter().any(|ty| is_static(ty))).then(|| {
+        quote! {
+            impl<#batch> Argument<#batch> for #name #type_generics {
+                type Reader = <#parts as Argument<#batch>>::Reader;
+
+                #[inline]
+                fn open(inputs: &mut Inputs<#batch>) -> ::std::result::Result<Self::Reader, ::std::string::String> {
+                    <#parts as Argument<#batch>>::open(inputs)
+                }
+
+                #[inline(always)]
+                fn read(reader: &Self::Reader, row: usize) -> Self {
+                    let #pattern = <#parts as Argument<#batch>>::read(reader, row);
+                    Self { #(#names),* }
+                }
+            }
+        }
+    });
     Ok(quote! {
         const _: () = {
+            #[allow(unused_imports)]
             use ::lockgate_sdk::__private::{Argument, Describe, Emit, Field, Inputs, Outcome, Return};
 
             impl #impl_generics Describe for #name #type_generics {
@@ -50,7 +71,7 @@ pub fn expand(item: &DeriveInput) -> Result<TokenStream> {
 
                 #[inline(always)]
                 fn emit(self, builder: &mut Self::Builder) {
-                    #values.emit(builder);
+                    Emit::emit(#values, builder);
                 }
             }
 
@@ -65,20 +86,7 @@ pub fn expand(item: &DeriveInput) -> Result<TokenStream> {
                 }
             }
 
-            impl<#batch> Argument<#batch> for #name #type_generics {
-                type Reader = <#parts as Argument<#batch>>::Reader;
-
-                #[inline]
-                fn open(inputs: &mut Inputs<#batch>) -> ::std::result::Result<Self::Reader, ::std::string::String> {
-                    <#parts as Argument<#batch>>::open(inputs)
-                }
-
-                #[inline(always)]
-                fn read(reader: &Self::Reader, row: usize) -> Self {
-                    let #pattern = <#parts as Argument<#batch>>::read(reader, row);
-                    Self { #(#names),* }
-                }
-            }
+            #read
         };
     })
 }
@@ -96,4 +104,17 @@ fn lifetime(item: &DeriveInput) -> Result<Option<Lifetime>> {
         (Some(GenericParam::Lifetime(parameter)), None) => Ok(Some(parameter.lifetime.clone())),
         _ => Err(Error::new(item.generics.span(), "a row has no generic parameters but one lifetime")),
     }
+}
+
+/// Whether `ty` mentions `'static`.
+fn is_static(ty: &Type) -> bool {
+    struct Statics(bool);
+    impl VisitMut for Statics {
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            self.0 |= lifetime.ident == "static";
+        }
+    }
+    let mut statics = Statics(false);
+    statics.visit_type_mut(&mut ty.clone());
+    statics.0
 }

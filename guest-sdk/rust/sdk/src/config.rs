@@ -13,6 +13,9 @@
 //!     price * *RATE
 //! }
 //! ```
+//!
+//! Natively a `static` keeps what the first test that reads it has set: to test several settings, hand what depends on
+//! them to a function of its own.
 
 use std::str::FromStr;
 

@@ -36,13 +36,18 @@ impl<const P: u8, const S: u8> Decimal<P, S> {
 
     /// The sum; none if it has more than `P` digits.
     pub const fn checked_add(self, other: Self) -> Option<Self> {
-        // 38 digits leave room for the sum of two.
-        Self::new(self.0 + other.0)
+        match self.0.checked_add(other.0) {
+            Some(sum) => Self::new(sum),
+            None => None,
+        }
     }
 
     /// The difference; none if it has more than `P` digits.
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
-        Self::new(self.0 - other.0)
+        match self.0.checked_sub(other.0) {
+            Some(difference) => Self::new(difference),
+            None => None,
+        }
     }
 
     pub(crate) const fn from_column(unscaled: i128) -> Self {
@@ -126,6 +131,8 @@ mod tests {
         }
         let most = Decimal::<38, 0>::new(10_i128.pow(38) - 1).unwrap();
         assert_eq!(most.checked_add(Decimal::new(1).unwrap()), None);
+        assert_eq!(most.checked_add(most), None);
+        assert_eq!(Decimal::new(-most.unscaled()).unwrap().checked_sub(most), None);
         assert_eq!(most.checked_sub(most), Decimal::new(0));
         assert_eq!(Decimal::<38, 0>::new(10_i128.pow(38)), None);
     }

@@ -111,6 +111,57 @@ macro_rules! export {
     };
 }
 
+/// The author's guide, whose examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
+/// What the compiler must refuse.
+///
+/// ```compile_fail
+/// # use lockgate_sdk::prelude::*;
+/// #[udf]
+/// fn a_type_that_is_no_column(value: usize) -> f64 {
+///     value as f64
+/// }
+/// ```
+/// ```compile_fail
+/// # use lockgate_sdk::prelude::*;
+/// #[udf]
+/// fn nothing(value: f64) {}
+/// ```
+/// ```compile_fail
+/// # use lockgate_sdk::prelude::*;
+/// #[udf(filter)]
+/// fn a_filter_that_says_neither_yes_nor_no(value: f64) -> f64 {
+///     value
+/// }
+/// ```
+/// ```compile_fail
+/// # use lockgate_sdk::prelude::*;
+/// #[udf(batch)]
+/// fn columns_without_names(batch: &Batch) -> Result<Output, Error> {
+///     Ok(Output::new())
+/// }
+/// ```
+/// ```compile_fail
+/// # use lockgate_sdk::prelude::*;
+/// #[udf]
+/// fn too_many_digits(value: Decimal<39, 0>) -> Decimal<39, 0> {
+///     value
+/// }
+/// # lockgate_sdk::testing::call::<too_many_digits>();
+/// ```
+/// ```compile_fail
+/// # use lockgate_sdk::prelude::*;
+/// fn without_the_attribute(value: f64) -> f64 {
+///     value
+/// }
+/// lockgate_sdk::export!(without_the_attribute);
+/// ```
+#[cfg(doctest)]
+pub struct Refused;
+
 /// What generated code names. No part of the interface.
 #[doc(hidden)]
 pub mod __private {

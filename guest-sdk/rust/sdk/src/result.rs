@@ -136,16 +136,6 @@ impl<T> Outcome<T> {
             _ => malformed(),
         }
     }
-
-    #[inline(always)]
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Outcome<U> {
-        match self {
-            Self::Value(value) => Outcome::Value(f(value)),
-            Self::Null => Outcome::Null,
-            Self::Drop => Outcome::Drop,
-            Self::Fail(message) => Outcome::Fail(message),
-        }
-    }
 }
 
 /// What a function gives back for one row.

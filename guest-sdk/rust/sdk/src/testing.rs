@@ -27,7 +27,7 @@
 use crate::argument::{Argument, Describe, Inputs};
 use crate::describe::{Field, Function, Port, Udf};
 use crate::raw;
-use crate::result::{Build, Emit};
+use crate::result::{Build, Cell, Emit};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -56,7 +56,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// Gives the parameter `name` these values, which may be `Option`s.
+    /// Gives the parameter `name` these values, which may be `Option`s. As integer literals are `i32` where nothing
+    /// says otherwise, `i32` is taken for integers of any width.
     ///
     /// # Panics
     /// When another column has another number of rows.
@@ -108,21 +109,22 @@ impl Call {
             [port] => &port.fields,
             _ => panic!("a function has one input"),
         };
+        let rows = self.rows.unwrap_or(0);
         let mut columns = Vec::new();
         for field in inputs {
             let Some(index) = self.columns.iter().position(|(given, _)| given.name == field.name) else {
                 panic!("parameter {:?} of {:?} has no column", field.name, self.function.name);
             };
             let (given, column) = self.columns.swap_remove(index);
-            if given.logical != field.logical {
+            let column = if given.logical == field.logical { Some(column) } else { widen(&given, column, rows, field) };
+            let Some(column) = column else {
                 panic!("parameter {:?} is {}, its column {}", field.name, field.logical, given.logical);
-            }
+            };
             columns.push(column);
         }
         if let Some((field, _)) = self.columns.first() {
             panic!("{:?} has no parameter {:?}", self.function.name, field.name);
         }
-        let rows = self.rows.unwrap_or(0);
         let Ok(length) = u32::try_from(rows) else { panic!("a batch has less than 2^32 rows") };
         let before = CONFIG.replace(self.config);
         let output = (self.call)(raw::Batch { rows: length, columns });
@@ -298,6 +300,34 @@ impl<'a> PortRun<'a> {
             None => (0..self.input).collect(),
         }
     }
+}
+
+/// A column of `i32` as the integers that `wanted` says; none if they are no integers or do not fit.
+fn widen(given: &Field, column: raw::Column, rows: usize, wanted: &Field) -> Option<raw::Column> {
+    if given.logical != "int32" {
+        return None;
+    }
+    let values: Vec<Option<i32>> = one(rows, &column).ok()?;
+    match wanted.logical.as_str() {
+        "int8" => converted::<i8>(values),
+        "int16" => converted::<i16>(values),
+        "int64" => converted::<i64>(values),
+        "uint8" => converted::<u8>(values),
+        "uint16" => converted::<u16>(values),
+        "uint32" => converted::<u32>(values),
+        "uint64" => converted::<u64>(values),
+        _ => None,
+    }
+}
+
+fn converted<T: Cell + TryFrom<i32>>(values: Vec<Option<i32>>) -> Option<raw::Column> {
+    let mut builder = T::Builder::with_capacity(values.len());
+    for value in values {
+        value.map(T::try_from).transpose().ok()?.emit(&mut builder);
+    }
+    let mut columns = Vec::new();
+    builder.finish(&mut columns).ok()?;
+    columns.pop()
 }
 
 fn numbers(bytes: &[u8]) -> Vec<usize> {

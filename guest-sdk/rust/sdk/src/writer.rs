@@ -127,7 +127,11 @@ impl BytesWriter {
     /// Appends `bytes` to the row.
     #[inline(always)]
     pub fn push(&mut self, bytes: &[u8]) {
-        self.data.extend_from_slice(bytes);
+        match bytes {
+            // Serialisers write many single bytes; copying is a call to the host's runtime.
+            [byte] => self.data.push(*byte),
+            _ => self.data.extend_from_slice(bytes),
+        }
     }
 
     /// What has been written of the row.
@@ -233,6 +237,21 @@ impl Build for TextWriter {
 
     fn finish(self, columns: &mut Vec<Column>) -> Result<(), String> {
         self.0.finish(columns)
+    }
+}
+
+/// Takes UTF-8 only, each piece whole: what serialisers of text formats write.
+impl std::io::Write for TextWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "not UTF-8"));
+        }
+        self.0.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

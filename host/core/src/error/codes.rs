@@ -192,8 +192,9 @@ codes! {
     ARTEFACT_REFUSED = 508, "a compiled artefact does not fit this machine";
     NOT_A_COMPONENT = 509, "a file is a core module, not a component";
     SANDBOX_UNAVAILABLE = 510, "the sandbox cannot be set up on this machine";
-    DESCRIBE_DIFFERS = 511, "a component describes itself other than it was signed";
+    COMPOSED_COMPONENT = 511, "a component is composed of components that run code";
     IMPORTS_DIFFER = 512, "a component imports other interfaces than were signed";
+    DESCRIBE_DIFFERS = 513, "a component describes itself other than it was signed";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
     OUT_OF_FUEL = 601, "a function used all its fuel";

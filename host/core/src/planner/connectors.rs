@@ -33,13 +33,7 @@ pub(super) fn source(
         ("prepared", source.prepared.is_some()),
     ];
     let file_only = [("volume", source.volume.is_some()), ("path", source.path.is_some())];
-    let asked = Asked {
-        format: source.format.as_deref(),
-        compression: source.compression.as_deref(),
-        header: source.header,
-        delimiter: source.delimiter.as_deref(),
-        null: source.null.as_deref(),
-    };
+    let asked = asked(source);
     let (connector, format, fields) = match source.connector.as_str() {
         "file" => {
             refuse_options(&nexmark_only, "the connector file", place, problems);
@@ -77,6 +71,22 @@ pub(super) fn source(
         }
     };
     Some(Typed::single(NodeKind::Source(Source { connector, format, on_error, projection: None }), fields))
+}
+
+/// The format of a `file` source; none if what the manifest says of it is wrong, which planning will tell.
+pub(super) fn file_format(source: &manifest::Source) -> Option<Format> {
+    let (path, mut problems) = (source.path.as_deref()?, Problems(Vec::new()));
+    asked(source).resolve(by_ending(path), Compression::Auto, "", &mut problems)
+}
+
+fn asked(source: &manifest::Source) -> Asked<'_> {
+    Asked {
+        format: source.format.as_deref(),
+        compression: source.compression.as_deref(),
+        header: source.header,
+        delimiter: source.delimiter.as_deref(),
+        null: source.null.as_deref(),
+    }
 }
 
 /// Types a sink whose records have these `fields`.

@@ -175,5 +175,4 @@ pub(super) mod indexes {
 }
 
 #[cfg(test)]
-#[path = "check_tests.rs"]
 mod tests;

@@ -1,8 +1,8 @@
 //! Arrow → raw: the argument columns of a batch as a guest gets them.
 //!
-//! A batch is often a slice of a larger one, while a guest's offsets start at 0 and its bits at the first byte. Fixed-width
-//! values are borrowed where they lie; offsets and bits that start elsewhere are moved into scratch buffers, which live
-//! as long as the [`Lowering`].
+//! A batch is often a slice of a larger one, while a guest's offsets start at 0 and its bits at the first byte.
+//! Fixed-width values are borrowed where they lie; offsets and bits that start elsewhere are moved into scratch buffers,
+//! which live as long as the [`Lowering`].
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;

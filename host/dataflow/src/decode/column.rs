@@ -227,7 +227,7 @@ impl Column {
 
     fn misfit(&self, shown: &str) -> Error {
         let Field { name, data_type, .. } = &self.field;
-        Error::new(code::BAD_VALUE, format!("column {name:?}: {} is not a {data_type}", shorten(shown)))
+        Error::new(code::BAD_VALUE, format!("column {name:?}: {} is not of type {data_type}", shorten(shown)))
     }
 }
 

@@ -207,8 +207,11 @@ impl Decoder for Parquet {
                         ));
                     }
                     let mut chunks = Vec::with_capacity(ranges.len());
-                    for range in &ranges {
+                    for (at, range) in ranges.iter().enumerate() {
                         let chunk = read(input, range.clone())?;
+                        if let Some(next) = ranges.get(at + 1) {
+                            input.prefetch(next.start, request(next));
+                        }
                         // Without a page index what is asked for are whole column chunks.
                         check_pages(&chunk, self.shape.limits.page).map_err(claim)?;
                         chunks.push(chunk);
@@ -315,19 +318,24 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>()))
 }
 
+/// How much of a range to ask for at once.
+fn request(range: &Range<u64>) -> usize {
+    usize::try_from(range.end.saturating_sub(range.start).min(REQUEST)).unwrap_or(usize::MAX)
+}
+
 /// Reads a range that must be there as a whole.
 fn read(input: &mut dyn Input, range: Range<u64>) -> Result<Bytes> {
     let mut at = range.start;
     let mut parts = BytesMut::new();
     while at < range.end {
-        let length = usize::try_from((range.end - at).min(REQUEST)).unwrap_or(usize::MAX);
+        let length = request(&(at..range.end));
         let part = input.read(at, length)?;
         if part.is_empty() || part.len() > length {
             return Err(Error::new(code::CORRUPT_PARQUET, format!("the file ends before byte {}", range.end)));
         }
         at += part.len() as u64;
         if at < range.end {
-            input.prefetch(at, usize::try_from((range.end - at).min(REQUEST)).unwrap_or(usize::MAX));
+            input.prefetch(at, request(&(at..range.end)));
         } else if parts.is_empty() {
             return Ok(part);
         }

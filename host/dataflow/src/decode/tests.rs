@@ -218,6 +218,36 @@ fn csv_without_a_header_goes_by_place() {
 }
 
 #[test]
+fn csv_fields_that_share_a_character_are_not_utf8() {
+    let fields = [field("a", "utf8", true), field("b", "utf8", true)];
+    let bytes = b"\xc3,\xa9\n\xc3\xa9,x\n".to_vec();
+    let all = decode_all(&source(csv(false)), &fields, "x", 8, None, &mut Memory::new(bytes)).unwrap();
+    assert_eq!(text(&all), ["é"]);
+    assert_eq!((all[0].bad[0].row, all[0].bad[0].error.code()), (0, code::BAD_RECORD));
+}
+
+#[test]
+fn csv_null_is_the_text_that_the_format_says() {
+    let kind = FormatKind::Csv { header: true, delimiter: b';', null: "NA".into() };
+    let fields =
+        [field("a", "utf8", true), field("b", "utf8", false), field("c", "float64", true), field("d", "int8", false)];
+    let bytes = "a;b;c;d\nNA;NA;NA;1\n;;1;1\nx;x;;1\nx;x;1;NA\n";
+    let all = decode_all(&source(kind), &fields, "x", 8, None, &mut Memory::new(bytes)).unwrap();
+    let batch = &all[0].tracked.batch;
+    assert_eq!([0, 1, 2].map(|at| batch.column(at).null_count()), [1, 0, 1]);
+    assert_eq!(batch.column(1).as_string::<i32>().value(0), "NA");
+    assert_eq!(all[0].bad.iter().map(|bad| bad.row).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn a_batch_is_full_when_its_text_passes_a_bound() {
+    let bytes = format!("{}\n", "x".repeat(29)).repeat(10);
+    let decoder = decoder_within(small(), &source(FormatKind::Lines), &lines_fields(), "x", 1000, None).unwrap();
+    let all = drain(decoder, &mut Memory::new(bytes)).unwrap();
+    assert_eq!(all.iter().map(|d| d.tracked.batch.num_rows()).collect::<Vec<_>>(), [4, 4, 2]);
+}
+
+#[test]
 fn a_quote_never_closed_fails_the_split() {
     for most in [3, 41, 1000] {
         let bytes = format!("a\n1\n\"{}", "x\n".repeat(100));

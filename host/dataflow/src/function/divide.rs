@@ -1,8 +1,8 @@
 //! Bisection: which rows of a batch make a function fail.
 //!
-//! A batch that fails is halved, left half first, until parts succeed or have one row. A part whose rows together are
-//! allowed less fuel than every call is allowed as a base is taken row by row instead: halving it further would cost
-//! more in bases than it saves in rows.
+//! A batch that fails is halved, left half first, until parts succeed or have one row. A small part is taken row by row
+//! instead: every call is allowed a base of fuel, and where that is the larger share, halving on costs more in bases
+//! than it saves in rows.
 //!
 //! The budget, for a batch of `n` rows, without the call that failed first:
 //!
@@ -12,7 +12,8 @@
 //!   it could use is left;
 //! - output: together at most [`Limits::batch_bytes`]`(n)`, as for a call that succeeds.
 //!
-//! Since parts are decided from left to right, what is not decided when the budget is spent is one range of rows.
+//! One row that uses up whatever fuel it gets is always found within that. Parts are decided from left to right, so
+//! what is not decided when the budget is spent is one range of rows.
 //!
 //! [`Limits::batch_fuel`]: lockgate_core::limits::Limits::batch_fuel
 //! [`Limits::batch_bytes`]: lockgate_core::limits::Limits::batch_bytes
@@ -25,12 +26,16 @@ use lockgate_core::limits::Limits;
 use lockgate_core::plan::OnError;
 use std::ops::Range;
 
+/// A part whose rows are allowed at most this many times a call's base is taken row by row. From 2 on, one endless row
+/// is found within the budget; the rest is for the least that each call counts.
+const SINGLY: u64 = 4;
+
 impl Function {
     /// Finds the poison rows of a batch on which the function failed; the pieces are the calls that succeeded.
     ///
     /// # Errors
-    /// The failure, if it cannot be divided or the operator's failures fail the job; `LG0651` if the budget is spent and
-    /// the manifest says that this fails the job.
+    /// The failure, if it cannot be divided or the operator's failures fail the job; `LG0651` if the budget is spent
+    /// and the manifest says that this fails the job.
     pub(super) fn divide(
         &mut self,
         first: Failure,
@@ -98,7 +103,8 @@ impl Function {
             return self.dead_letter(self.function()?.on_error, part.start, &cause, input, split, desk);
         }
         let limits = self.limits();
-        if limits.fuel_per_record.saturating_mul(part.len() as u64) <= limits.fuel_per_batch {
+        let (rows, base) = (limits.fuel_per_record.saturating_mul(part.len() as u64), limits.fuel_per_batch);
+        if rows <= base.saturating_mul(SINGLY) {
             parts.extend(part.rev().map(|row| row..row + 1));
         } else {
             let middle = part.start + part.len() / 2;

@@ -3,6 +3,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_select::concat::concat_batches;
 use bytes::Bytes;
+use lockgate_core::planner::nexmark_fields;
 use lockgate_core::types::LogicalType;
 use proptest::prelude::*;
 
@@ -19,49 +20,12 @@ impl Input for Nothing {
     }
 }
 
-fn fields(table: NexmarkTable) -> Vec<Field> {
-    let columns: &[(&str, LogicalType)] = match table {
-        NexmarkTable::Bid => &[
-            ("auction", LogicalType::Int64),
-            ("bidder", LogicalType::Int64),
-            ("price", LogicalType::Int64),
-            ("channel", LogicalType::Utf8),
-            ("url", LogicalType::Utf8),
-            ("date_time", LogicalType::Timestamp { utc: false }),
-            ("extra", LogicalType::Utf8),
-        ],
-        NexmarkTable::Auction => &[
-            ("id", LogicalType::Int64),
-            ("item_name", LogicalType::Utf8),
-            ("description", LogicalType::Utf8),
-            ("initial_bid", LogicalType::Int64),
-            ("reserve", LogicalType::Int64),
-            ("date_time", LogicalType::Timestamp { utc: false }),
-            ("expires", LogicalType::Timestamp { utc: false }),
-            ("seller", LogicalType::Int64),
-            ("category", LogicalType::Int64),
-            ("extra", LogicalType::Utf8),
-        ],
-        NexmarkTable::Person => &[
-            ("id", LogicalType::Int64),
-            ("name", LogicalType::Utf8),
-            ("email_address", LogicalType::Utf8),
-            ("credit_card", LogicalType::Utf8),
-            ("city", LogicalType::Utf8),
-            ("state", LogicalType::Utf8),
-            ("date_time", LogicalType::Timestamp { utc: false }),
-            ("extra", LogicalType::Utf8),
-        ],
-    };
-    columns.iter().map(|(name, data_type)| Field::new(*name, *data_type, false)).collect()
-}
-
 fn settings(table: NexmarkTable, events: Option<u64>, splits: u32) -> plan::Nexmark {
     plan::Nexmark { table, events, rate: None, seed: 7, splits, prepared: 0 }
 }
 
 fn all(settings: &plan::Nexmark, split: &str, batch_rows: u32, start: Option<&[u8]>) -> (Vec<Decoded>, RecordBatch) {
-    let fields = fields(settings.table);
+    let fields = nexmark_fields(settings.table);
     let mut nexmark = Nexmark::new(settings, &fields, split, batch_rows, start).unwrap();
     let decoded: Vec<Decoded> = std::iter::from_fn(|| nexmark.next(&mut Nothing).unwrap()).collect();
     let batches = decoded.iter().map(|decoded| &decoded.tracked.batch);
@@ -137,7 +101,7 @@ fn the_first_bid_is_what_it_was() {
 fn a_projection_changes_no_value() {
     let settings = settings(NexmarkTable::Auction, Some(500), 1);
     let (_, whole) = all(&settings, "0/1", 100, None);
-    let chosen: Vec<Field> = fields(NexmarkTable::Auction).into_iter().skip(3).step_by(2).rev().collect();
+    let chosen: Vec<Field> = nexmark_fields(NexmarkTable::Auction).into_iter().skip(3).step_by(2).rev().collect();
     let mut nexmark = Nexmark::new(&settings, &chosen, "0/1", 100, None).unwrap();
     let batch = nexmark.next(&mut Nothing).unwrap().unwrap().tracked.batch;
     assert_eq!(batch.schema(), arrow_schema(&chosen));
@@ -196,7 +160,7 @@ fn the_last_events_do_not_overflow() {
     for table in [NexmarkTable::Bid, NexmarkTable::Auction, NexmarkTable::Person] {
         let endless = settings(table, None, 3);
         let mut nexmark =
-            Nexmark::new(&endless, &fields(table), "2/3", 100, Some(&(u64::MAX - 1000).to_le_bytes())).unwrap();
+            Nexmark::new(&endless, &nexmark_fields(table), "2/3", 100, Some(&(u64::MAX - 1000).to_le_bytes())).unwrap();
         let mut rows = 0;
         while let Some(decoded) = nexmark.next(&mut Nothing).unwrap() {
             rows += decoded.tracked.batch.num_rows();

@@ -42,7 +42,8 @@ impl Guest<'_> {
         encode(&self.core(), "guest")
     }
 
-    fn core(&self) -> String {
+    /// Its core module.
+    pub fn core(&self) -> String {
         let Self { imports, items, realloc, call, describe } = self;
         let described = described();
         format!(
@@ -142,9 +143,15 @@ pub fn given(called: Called) -> Vec<u8> {
 
 /// Makes a component of a core module for a world of `guest.wit`.
 pub fn encode(core: &str, world: &str) -> Vec<u8> {
+    encode_at(core, world, "0.2.6")
+}
+
+/// As [`encode`], with another version of WASI.
+pub fn encode_at(core: &str, world: &str, version: &str) -> Vec<u8> {
+    let (core, wit) = (core.replace("0.2.6", version), include_str!("guest.wit").replace("0.2.6", version));
     let mut resolve = Resolve::default();
     resolve.push_str("udf.wit", include_str!("../../../../wit/udf.wit")).unwrap();
-    let package = resolve.push_str("guest.wit", include_str!("guest.wit")).unwrap();
+    let package = resolve.push_str("guest.wit", &wit).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = wat::parse_str(core).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
