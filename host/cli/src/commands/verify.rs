@@ -80,14 +80,8 @@ impl Verify {
         });
         output.result(&value, || {
             let job = format!("{} of tenant {}, version {}", bundle.job(), bundle.tenant(), bundle.version());
-            let mut rows = vec![
-                ("verified", job),
-                ("digest", bundle.digest().to_string()),
-                (
-                    "signed by",
-                    signers.join(", "),
-                ),
-            ];
+            let mut rows =
+                vec![("verified", job), ("digest", bundle.digest().to_string()), ("signed by", signers.join(", "))];
             if let Some((what, when)) = &accepted.next_expiry {
                 rows.push(("expires first", format!("{what}, at {when}")));
             }

@@ -11,7 +11,8 @@
 use crate::files;
 use lockgate_core::dsse::{Envelope, MAX_ENVELOPE};
 use lockgate_core::error::code;
-use lockgate_core::trust::Documents;
+use lockgate_core::keys::Role;
+use lockgate_core::trust::{Document as _, Documents, OperatorRoot, TenantPolicy, peek};
 use lockgate_core::{Error, Name, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -78,18 +79,35 @@ impl TrustFolder {
     /// Everything that verifying a tenant's bundle takes.
     pub fn documents(&self, tenant: &Name) -> Result<Documents> {
         let need = |what: &str, verb: &str, found: Option<Envelope>| found.ok_or_else(|| self.missing(what, verb));
-        let policies = self.policies(tenant)?;
-        if policies.is_empty() {
-            return Err(self.missing(&format!("policy of tenant {tenant}"), "lockgate trust policy"));
-        }
         let (root, status) = (self.of_tenant(tenant, "root")?, self.of_tenant(tenant, "status")?);
         Ok(Documents {
             operator_roots: self.operator_roots()?,
             operator_status: need("operator status", "lockgate trust operator-status", self.operator_status()?)?,
-            policies,
+            policies: self.policies_that_matter(tenant)?,
             tenant_root: need(&format!("root of tenant {tenant}"), "lockgate trust tenant-root", root)?,
             tenant_status: need(&format!("status of tenant {tenant}"), "lockgate trust status", status)?,
         })
+    }
+
+    /// The current policy, and before it those by which the tenant changed its root keys in this epoch. What the
+    /// current operator root has not signed is void and would only spoil the rest.
+    fn policies_that_matter(&self, tenant: &Name) -> Result<Vec<Envelope>> {
+        let operator: OperatorRoot = peek(&self.last_root()?)?;
+        let current = self.policy(tenant)?;
+        let epoch = peek::<TenantPolicy>(&current)?.epoch;
+        let mut chosen = Vec::new();
+        let mut keys: Option<Role> = None;
+        for envelope in self.policies(tenant)? {
+            let policy: TenantPolicy = peek(&envelope)?;
+            let signed = envelope.verify(TenantPolicy::NAME, TenantPolicy::PAYLOAD_TYPE, &operator.root).is_ok();
+            let changes = keys.as_ref().is_some_and(|keys| *keys != policy.root);
+            if changes && signed && policy.epoch == epoch && envelope != current {
+                chosen.push(envelope);
+            }
+            keys = Some(policy.root);
+        }
+        chosen.push(current);
+        Ok(chosen)
     }
 
     /// Writes a document to a file of the folder.

@@ -11,7 +11,7 @@ use lockgate_core::error::code;
 use lockgate_core::keys::PublicKey;
 use lockgate_core::trust::{OperatorRoot, Reference, TenantPolicy, TenantRoot, TenantStatus, create, peek};
 use lockgate_core::{Digest, Error, Name, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Signed by the operator's root keys. Other tenant root keys need the old tenant threshold as \
@@ -213,7 +213,7 @@ impl MakeStatus {
     }
 
     /// The job of a bundle and its version, as the status names them.
-    fn release(&self, path: &PathBuf) -> Result<(Name, lockgate_core::statement::Release)> {
+    fn release(&self, path: &Path) -> Result<(Name, lockgate_core::statement::Release)> {
         let place = |error: Error| error.at(path.display().to_string());
         let package = Package::parse(&files::read(path, ReadLimits::default().total)?).map_err(place)?;
         let job = package.unverified_statement().map_err(place)?.predicate.manifest.job;
