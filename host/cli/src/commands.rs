@@ -5,6 +5,7 @@ mod diff;
 mod explain;
 mod inspect;
 mod keys;
+mod new;
 mod sign;
 mod trust;
 mod verify;
@@ -33,6 +34,8 @@ pub type Outcome = Result<(), Failure>;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Makes a project that builds and passes its test as it is.
+    New(new::New),
     /// Makes keys and shows public keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -60,6 +63,7 @@ impl Command {
     /// The errors that made it stop, as they are shown.
     pub fn run(&self, output: &Output) -> Outcome {
         match self {
+            Self::New(new) => new.run(output),
             Self::Keys(keys) => keys.run(output),
             Self::Trust(trust) => trust.run(output),
             Self::Inspect(inspect) => inspect.run(output),
