@@ -19,7 +19,7 @@ pub const HELP: &str = "Exit codes:
   0  done
   1  refused, or the job failed
   2  the command line is not understood
-  3  a file of this machine could not be read or written
+  3  a file of this machine could not be read or written, or is there already
   4  Lockgate itself is at fault
 
 `lockgate explain LG0412` says more about an error.";

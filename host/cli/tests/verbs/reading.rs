@@ -34,6 +34,8 @@ fn help_states_the_exit_codes() {
     assert!(home.run("--help").text().contains("0  done\n  1  refused"));
     assert_eq!(home.run("nonsense").status, 2);
     assert_eq!(home.run("inspect").status, 2);
+    let json: Value = serde_json::from_str(home.run("nonsense --output json").refused(2, "LG0001")).unwrap();
+    assert_eq!(json["error"]["cause"], "unrecognized subcommand 'nonsense'");
     let documented = include_str!("../../../../docs/exit-codes.md");
     assert!((0..5).all(|code| documented.contains(&format!("| {code} |"))));
 }
