@@ -1,17 +1,20 @@
 //! The verbs.
 
+mod build;
 mod completions;
 mod diff;
 mod explain;
 mod inspect;
 mod keys;
 mod new;
+mod run;
 mod sign;
 mod trust;
 mod verify;
 
 use crate::output::Output;
 use lockgate_core::Error;
+use lockgate_core::error::code;
 
 /// Why a command ends without success: at least one error.
 #[derive(Debug)]
@@ -29,6 +32,15 @@ impl From<Vec<Error>> for Failure {
     }
 }
 
+impl Failure {
+    /// Somebody stopped the command.
+    pub fn interrupted() -> Self {
+        Self(vec![
+            Error::new(code::INTERRUPTED, "stopped before the end").help("run it again to go on from the last commit"),
+        ])
+    }
+}
+
 /// What a command gives.
 pub type Outcome = Result<(), Failure>;
 
@@ -36,6 +48,12 @@ pub type Outcome = Result<(), Failure>;
 pub enum Command {
     /// Makes a project that builds and passes its test as it is.
     New(new::New),
+    /// Builds a project into a bundle that waits for its signatures.
+    Build(build::Build),
+    /// Checks a project and says what it would be allowed to do.
+    Check(build::Check),
+    /// Runs a project or a bundle on this machine.
+    Run(run::Run),
     /// Makes keys and shows public keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -64,6 +82,9 @@ impl Command {
     pub fn run(&self, output: &Output) -> Outcome {
         match self {
             Self::New(new) => new.run(output),
+            Self::Build(build) => build.run(output),
+            Self::Check(check) => check.run(output),
+            Self::Run(run) => run.run(output),
             Self::Keys(keys) => keys.run(output),
             Self::Trust(trust) => trust.run(output),
             Self::Inspect(inspect) => inspect.run(output),

@@ -14,6 +14,9 @@ pub const MACHINE: u8 = 3;
 /// Lockgate itself is at fault.
 pub const INTERNAL: u8 = 4;
 
+/// Stopped by a signal, as shells say it for SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
 /// The exit codes as `--help` shows them.
 pub const HELP: &str = "Exit codes:
   0  done
@@ -21,6 +24,7 @@ pub const HELP: &str = "Exit codes:
   2  the command line is not understood
   3  a file of this machine could not be read or written, or is there already
   4  Lockgate itself is at fault
+  130  stopped by Ctrl-C before the end
 
 `lockgate explain LG0412` says more about an error.";
 
@@ -29,6 +33,7 @@ pub fn code(errors: &[Error]) -> u8 {
     match errors.first().map(Error::code) {
         Some(code::USAGE) => USAGE,
         Some(code::IO | code::FILE_EXISTS) => MACHINE,
+        Some(code::INTERRUPTED | code::JOB_CANCELLED | code::CALL_CANCELLED) => INTERRUPTED,
         Some(code::INTERNAL) | None => INTERNAL,
         Some(_) => REFUSED,
     }

@@ -6,7 +6,7 @@ use crate::{files, keyfile};
 use lockgate_core::error::code;
 use lockgate_core::keys::SecretKey;
 use lockgate_core::trust::development::Keys;
-use lockgate_core::{Error, Result};
+use lockgate_core::{Digest, Error, Result};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -40,6 +40,17 @@ impl Home {
     /// Where compiled components are.
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")
+    }
+
+    /// The file of marks under a pinned operator root.
+    ///
+    /// # Errors
+    /// `LG0002` if its folder cannot be made.
+    pub fn marks(&self, root: &Digest) -> Result<PathBuf> {
+        let folder = self.0.join("marks");
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| files::failed(&folder, &error))?;
+        Ok(folder.join(root.hex()))
     }
 
     /// The development keys, and the file of the key that they come from if it was made just now.

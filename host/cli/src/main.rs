@@ -9,8 +9,12 @@ mod commands;
 mod content;
 mod exit;
 mod files;
+mod home;
 mod keyfile;
+mod local;
 mod output;
+mod progress;
+mod project;
 
 use clap::Parser;
 use lockgate_core::Error;

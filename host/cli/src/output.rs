@@ -48,6 +48,22 @@ impl Output {
         let _ = anstream::stdout().write_all(line.as_bytes());
     }
 
+    /// Writes a result to standard error, because standard output is a job's.
+    pub fn aside<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
+        let line = match self.format {
+            Format::Text => text(),
+            Format::Json => serde_json::to_string(value).unwrap_or_default() + "\n",
+        };
+        let _ = anstream::stderr().write_all(line.as_bytes());
+    }
+
+    /// Writes a remark for people to standard error.
+    pub fn note(&self, text: &str) {
+        if self.format == Format::Text {
+            let _ = writeln!(anstream::stderr(), "{ADVICE}note:{ADVICE:#} {}", plain(text));
+        }
+    }
+
     /// Writes errors, each with its code, place, cause and what to do.
     pub fn errors(&self, errors: &[Error]) {
         let mut text = String::new();

@@ -72,7 +72,8 @@ impl Progress {
                 let goes_on = if resumed { "goes on from the last commit: " } else { "" };
                 let bytes = bytes.filter(|bytes| *bytes > 0).map(|bytes| format!(", {}", human::about_bytes(bytes)));
                 let (bytes, s) = (bytes.unwrap_or_default(), if slots == 1 { "" } else { "s" });
-                self.0.line(&format!("{goes_on}{splits} splits{bytes} in {slots} slot{s}"));
+                let of = if splits == 1 { "split" } else { "splits" };
+                self.0.line(&format!("{goes_on}{splits} {of}{bytes} in {slots} slot{s}"));
             }
             Event::Usage { slot, usage } | Event::Committed { slot, usage, .. } => self.0.show(slot, usage),
             Event::Log { lines, .. } => lines.iter().for_each(|line| self.0.log(line)),
@@ -144,13 +145,10 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
             })
         })
     };
-    let nodes: Vec<(&str, &NodeKind, NodeUsage, Option<FunctionUsage>)> = plan
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(at, of)| (of.name.as_str(), &of.kind, node(at), function(at)))
-        .collect();
-    let read: u64 = nodes.iter().filter(|(_, kind, ..)| matches!(kind, NodeKind::Source(_))).map(|(.., n, _)| n.rows_in).sum();
+    let nodes: Vec<(&str, &NodeKind, NodeUsage, Option<FunctionUsage>)> =
+        plan.nodes.iter().enumerate().map(|(at, of)| (of.name.as_str(), &of.kind, node(at), function(at))).collect();
+    let read: u64 =
+        nodes.iter().filter(|(_, kind, ..)| matches!(kind, NodeKind::Source(_))).map(|(.., n, _)| n.rows_in).sum();
     let seconds = elapsed.as_secs_f64();
     let value = json!({
         "finished": report.finished,
@@ -181,7 +179,11 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         });
         let state = if report.finished { "finished" } else { "stopped; the next run goes on from the last commit" };
         let rate = read as f64 / seconds.max(0.001);
-        let line = format!("{} records in {seconds:.2} s, {}/s: {state}\n", human::grouped(read), human::about_count(rate as u64));
+        let line = format!(
+            "{} records in {seconds:.2} s, {}/s: {state}\n",
+            human::grouped(read),
+            human::about_count(rate as u64)
+        );
         table(Some(&header), rows) + &line
     };
     if stdout_taken { output.aside(&value, text) } else { output.result(&value, text) }

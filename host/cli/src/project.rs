@@ -43,8 +43,6 @@ pub struct Built {
     pub manifest: Manifest,
     /// The components by name.
     pub parts: BTreeMap<Name, Part>,
-    /// The graph, with the defaults of its parameters where they have one.
-    pub plan: Plan,
 }
 
 /// What of a bundle the project itself does not say.
@@ -99,11 +97,15 @@ impl Project {
             .status();
         match status {
             Ok(status) if status.success() => Ok(()),
-            Ok(_) => Err(vec![Error::new(code::BUILD_FAILED, "cargo could not build the component").help(
-                "Correct what cargo says above. If the target is missing: `rustup target add wasm32-wasip2`.",
-            )]),
-            Err(error) => Err(vec![Error::new(code::BUILD_FAILED, format!("cargo could not be started: {error}"))
-                .help("Install Rust from rustup.rs, or build the component yourself and use --no-compile.")]),
+            Ok(_) => {
+                Err(vec![Error::new(code::BUILD_FAILED, "cargo could not build the component").help(
+                    "Correct what cargo says above. If the target is missing: `rustup target add wasm32-wasip2`.",
+                )])
+            }
+            Err(error) => Err(vec![
+                Error::new(code::BUILD_FAILED, format!("cargo could not be started: {error}"))
+                    .help("Install Rust from rustup.rs, or build the component yourself and use --no-compile."),
+            ]),
         }
     }
 
@@ -134,8 +136,9 @@ impl Project {
         }
         let described: BTreeMap<Name, Vec<FunctionDescription>> =
             parts.iter().map(|(name, part)| (name.clone(), part.describe.clone())).collect();
-        let plan = Planner::plan(&manifest, &described, values).map_err(|errors| self.located(errors))?;
-        Ok(Built { manifest, parts, plan })
+        // What runs is planned again, of the signed manifest; here it is only to find what is wrong.
+        Planner::plan(&manifest, &described, values).map_err(|errors| self.located(errors))?;
+        Ok(Built { manifest, parts })
     }
 
     fn part(
@@ -150,6 +153,7 @@ impl Project {
                 .help("add `path = \"target/wasm32-wasip2/release/NAME.wasm\"`")
         })?;
         let file = self.folder.join(path);
+        let file = redirected(path, std::env::var_os("CARGO_TARGET_DIR")).unwrap_or(file);
         let help = "build it (`cargo build --release --target wasm32-wasip2`) or correct the path";
         let wasm = files::read(&file, MAX_COMPONENT).map_err(|error| error.help(help))?;
         let info = Compiler::inspect(&wasm)?;
@@ -167,7 +171,8 @@ impl Project {
         let file = self.folder.join(MANIFEST).display().to_string();
         let locate = |error: Error| match error.place().and_then(|place| manifest::locate(&self.text, &file, place)) {
             Some(place) => {
-                let told = Error::new(error.code(), format!("{}: {}", error.place().unwrap_or_default(), error.cause()));
+                let told =
+                    Error::new(error.code(), format!("{}: {}", error.place().unwrap_or_default(), error.cause()));
                 let told = told.at(place);
                 match error.help_text() {
                     Some(help) => told.help(help),
@@ -199,18 +204,17 @@ impl Built {
         };
         draft.package(replaced)
     }
+}
 
-    /// Whether a sink of the job writes to standard output.
-    pub fn writes_stdout(&self) -> bool {
-        writes_stdout(&self.plan)
-    }
+/// Where cargo puts what a manifest has as `…/target/wasm32-wasip2/…` when it was told of another target folder.
+fn redirected(path: &str, folder: Option<std::ffi::OsString>) -> Option<PathBuf> {
+    let (_, within) = path.split_once("target/").filter(|(_, within)| within.starts_with("wasm32-"))?;
+    Some(Path::new(&folder?).join(within))
 }
 
 /// Whether a sink of `plan` writes to standard output.
 pub fn writes_stdout(plan: &Plan) -> bool {
-    plan.nodes.iter().any(|node| {
-        matches!(&node.kind, NodeKind::Sink(sink) if sink.connector == SinkConnector::Stdout)
-    })
+    plan.nodes.iter().any(|node| matches!(&node.kind, NodeKind::Sink(sink) if sink.connector == SinkConnector::Stdout))
 }
 
 /// Gives a source whose format has no schema of its own the one that the first file of its data has.

@@ -18,8 +18,8 @@ pub mod protocol;
 mod slot;
 
 pub use assignment::{Assignment, ComponentGrant};
+pub use bytes::Bytes;
 pub use compiler::{Compiler, ComponentInfo, infer};
 pub use executor::{Executor, ExecutorOptions, Running};
 pub use handle::SlotHandle;
-pub use bytes::Bytes;
 pub use lockgate_dataflow::Input;

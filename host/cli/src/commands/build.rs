@@ -71,7 +71,7 @@ pub struct Check {
 impl Build {
     pub fn run(&self, output: &Output) -> Outcome {
         let built = self.source.built()?;
-        let read = |path: &PathBuf| Package::parse(&files::read(path, ReadLimits::default().file)?);
+        let read = |path: &PathBuf| Package::parse(&files::read(path, ReadLimits::default().total)?);
         let replaced = self.replaces.as_ref().map(read).transpose()?;
         let fallback = self.fallback.iter().map(|path| read(path)?.release()).collect::<Result<_, Error>>()?;
         let not_before = self.not_before.unwrap_or_else(files::now);

@@ -14,8 +14,8 @@ use lockgate_core::bundle::{Package, ReadLimits};
 use lockgate_core::dsse::{Envelope, MAX_ENVELOPE};
 use lockgate_core::error::code;
 use lockgate_core::marks::Marks;
-use lockgate_core::trust::development::{self, Allowed};
 use lockgate_core::trust::TrustDomain;
+use lockgate_core::trust::development::{self, Allowed};
 use lockgate_core::verify::{Admission, Bundle, Request, Verified, verify};
 use lockgate_core::{Error, Name, Timestamp};
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
@@ -81,7 +81,10 @@ impl Run {
         let range = bundle.manifest().job.parallelism;
         let parallelism = self.parallelism.unwrap_or_else(|| config.slots.clamp(range.min, range.max));
         if !(range.min..=range.max).contains(&parallelism) {
-            let cause = format!("a parallelism of {parallelism} is outside of the signed range, {} to {}", range.min, range.max);
+            let cause = format!(
+                "a parallelism of {parallelism} is outside of the signed range, {} to {}",
+                range.min, range.max
+            );
             return Err(Error::new(code::USAGE, cause).help("change `parallelism` under [job]").into());
         }
         let volumes = lockgate_taskmanager::volume::Volumes::open(&config.volumes)?;
@@ -105,7 +108,8 @@ impl Run {
         progress.finish();
         // A read of standard input may still be under way; nothing waits for it.
         runtime.shutdown_background();
-        let done = done.map_err(|error| if error.place().is_some() { error } else { error.at(format!("job {}", bundle.job())) })?;
+        let done = done
+            .map_err(|error| if error.place().is_some() { error } else { error.at(format!("job {}", bundle.job())) })?;
         report(output, &job.plan, &done, progress.elapsed(), project::writes_stdout(&job.plan));
         if interrupted && !done.finished {
             return Err(Failure::interrupted());
@@ -121,8 +125,11 @@ impl Run {
         output: &Output,
     ) -> Result<Verified<Bundle>, Failure> {
         if self.source.project.is_file() && self.source.project.extension().is_some_and(|ending| ending == "lgb") {
-            let help = "give the folder of its trust documents and this machine's trust domain: --trust DIR --domain NAME";
-            return Err(Error::new(code::USAGE, "a bundle runs only under the trust documents of its tenant").help(help).into());
+            let help =
+                "give the folder of its trust documents and this machine's trust domain: --trust DIR --domain NAME";
+            return Err(Error::new(code::USAGE, "a bundle runs only under the trust documents of its tenant")
+                .help(help)
+                .into());
         }
         let project = Project::open(&self.source.project)?;
         self.source.compile(&project)?;
@@ -147,7 +154,7 @@ impl Run {
     /// Verifies a bundle against the trust folder, and remembers what was accepted before it is used.
     fn verified(&self, home: &Home, folder: &TrustFolder) -> Result<Verified<Bundle>, Failure> {
         let read = ReadLimits::default();
-        let bytes = files::read(&self.source.project, read.file)?;
+        let bytes = files::read(&self.source.project, read.total)?;
         let domain = self.domain.as_ref().ok_or_else(|| Error::new(code::USAGE, "--trust needs --domain"))?;
         let tenant = Package::parse(&bytes)?.unverified_statement()?.predicate.manifest.job.tenant;
         let documents = folder.documents(&tenant)?;
@@ -157,7 +164,7 @@ impl Run {
         };
         let now = files::now();
         // One file of marks for each root that was ever pinned: another root is another world.
-        let file = home.marks().join(pinned.payload_digest().hex());
+        let file = home.marks(&pinned.payload_digest())?;
         let mut kept = MarksFile::open(&file, PATIENCE)?;
         let marks = match kept.read()? {
             Some(bytes) => Marks::decode(&bytes)?,

@@ -75,13 +75,20 @@ impl Verify {
             "version": bundle.version(),
             "digest": bundle.digest(),
             "signers": signers,
+            "threshold": bundle.threshold(),
             "next-expiry": accepted.next_expiry,
             "capabilities": lines,
         });
         output.result(&value, || {
             let job = format!("{} of tenant {}, version {}", bundle.job(), bundle.tenant(), bundle.version());
-            let mut rows =
-                vec![("verified", job), ("digest", bundle.digest().to_string()), ("signed by", signers.join(", "))];
+            let mut rows = vec![
+                ("verified", job),
+                ("digest", bundle.digest().to_string()),
+                (
+                    "signed by",
+                    format!("{} of {} keys needed: {}", signers.len(), bundle.threshold(), signers.join(", ")),
+                ),
+            ];
             if let Some((what, when)) = &accepted.next_expiry {
                 rows.push(("expires first", format!("{what}, at {when}")));
             }

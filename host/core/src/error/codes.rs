@@ -71,6 +71,8 @@ codes! {
     KEY_FILE_EXPOSED = 5, "others may read a key file";
     NOT_RECOGNISED = 6, "a file is of no kind that Lockgate knows";
     FILE_TOO_LARGE = 7, "a file is too large";
+    INTERRUPTED = 8, "the command was stopped before its end";
+    BUILD_FAILED = 9, "cargo could not build a component";
 
     // 01xx: names and manifest.
     INVALID_NAME = 101, "a name is not allowed";

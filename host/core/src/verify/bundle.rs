@@ -145,7 +145,7 @@ impl Bundle {
     }
 
     /// How many of them were needed.
-    pub(super) fn threshold(&self) -> u32 {
+    pub fn threshold(&self) -> u32 {
         self.threshold
     }
 
