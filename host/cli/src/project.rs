@@ -172,9 +172,9 @@ impl Project {
         let file = self.folder.join(MANIFEST).display().to_string();
         let locate = |error: Error| match error.place().and_then(|place| manifest::locate(&self.text, &file, place)) {
             Some(place) => {
-                let told =
-                    Error::new(error.code(), format!("{}: {}", error.place().unwrap_or_default(), error.cause()));
-                let told = told.at(place);
+                let (node, cause) = (error.place().unwrap_or_default(), error.cause());
+                let cause = if cause.contains(node) { cause.to_owned() } else { format!("{node}: {cause}") };
+                let told = Error::new(error.code(), cause).at(place);
                 match error.help_text() {
                     Some(help) => told.help(help),
                     None => told,
