@@ -71,8 +71,11 @@ pub fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
     }
-    let scale = 10_f64.powi(3 - value.abs().log10().floor() as i32);
-    (value * scale).round() / scale
+    // Powers of ten are exact only above one, so the scale is either multiplied or divided by.
+    match value.abs().log10().floor() as i32 - 3 {
+        digits @ 0.. => (value / 10_f64.powi(digits)).round() * 10_f64.powi(digits),
+        digits => (value * 10_f64.powi(-digits)).round() / 10_f64.powi(-digits),
+    }
 }
 
 /// The value in the middle; 0 if there is none.
