@@ -57,7 +57,7 @@ pub enum Command {
     /// Makes keys and shows public keys.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Makes, renews and shows trust documents, as files of a folder.
+    /// Makes and renews trust documents, as files of a folder.
     #[command(subcommand)]
     Trust(trust::Trust),
     /// Shows what a file is: a bundle, component, envelope, trust document, manifest or key.
