@@ -6,6 +6,7 @@ mod diff;
 mod explain;
 mod inspect;
 mod keys;
+mod new;
 mod run;
 mod sign;
 mod trust;
@@ -45,6 +46,8 @@ pub type Outcome = Result<(), Failure>;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Makes a project that builds and passes its test as it is.
+    New(new::New),
     /// Builds a project into a bundle that waits for its signatures.
     Build(build::Build),
     /// Checks a project and says what it would be allowed to do.
@@ -54,7 +57,7 @@ pub enum Command {
     /// Makes keys and shows public keys.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Makes, renews and shows trust documents, as files of a folder.
+    /// Makes and renews trust documents, as files of a folder.
     #[command(subcommand)]
     Trust(trust::Trust),
     /// Shows what a file is: a bundle, component, envelope, trust document, manifest or key.
@@ -78,6 +81,7 @@ impl Command {
     /// The errors that made it stop, as they are shown.
     pub fn run(&self, output: &Output) -> Outcome {
         match self {
+            Self::New(new) => new.run(output),
             Self::Build(build) => build.run(output),
             Self::Check(check) => check.run(output),
             Self::Run(run) => run.run(output),

@@ -64,8 +64,13 @@ impl Content {
 }
 
 /// An error that the file at `place` is nothing that is known.
-pub fn unknown(place: &str) -> Error {
+fn unknown(place: &str) -> Error {
     Error::new(code::NOT_RECOGNISED, format!("{place} is no bundle, component, envelope, manifest or key"))
+}
+
+/// An error that what the file at `place` holds is of no use here.
+pub fn unfit(place: &str, wanted: &str) -> Error {
+    Error::new(code::NOT_RECOGNISED, format!("{place} is not {wanted}"))
 }
 
 /// What an envelope's payload type stands for, in words.

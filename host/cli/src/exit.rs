@@ -22,7 +22,7 @@ pub const HELP: &str = "Exit codes:
   0  done
   1  refused, or the job failed
   2  the command line is not understood
-  3  a file of this machine could not be read or written
+  3  a file of this machine could not be read or written, or is there already
   4  Lockgate itself is at fault
   130  stopped by Ctrl-C before the end
 

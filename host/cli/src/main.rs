@@ -17,6 +17,8 @@ mod progress;
 mod project;
 
 use clap::Parser;
+use lockgate_core::Error;
+use lockgate_core::error::code;
 use std::process::ExitCode;
 
 /// Runs signed WebAssembly functions on streams of data without trusting them.
@@ -31,7 +33,10 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     let output = output::Output::new(cli.output);
     match cli.command.run(&output) {
         Ok(()) => ExitCode::from(exit::OK),
@@ -40,6 +45,19 @@ fn main() -> ExitCode {
             ExitCode::from(exit::code(&failure.0))
         }
     }
+}
+
+/// Help and version go to standard output; a mistake is told as every other error is when JSON was asked for.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "json" || argument == "--output=json");
+    if json && error.use_stderr() {
+        let text = error.to_string();
+        let cause = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        output::Output::new(output::Format::Json).errors(&[Error::new(code::USAGE, cause)]);
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK })
 }
 
 #[cfg(test)]

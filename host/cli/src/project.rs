@@ -17,6 +17,7 @@ use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// The most bytes of a component.
 const MAX_COMPONENT: u64 = 512 << 20;
@@ -171,9 +172,9 @@ impl Project {
         let file = self.folder.join(MANIFEST).display().to_string();
         let locate = |error: Error| match error.place().and_then(|place| manifest::locate(&self.text, &file, place)) {
             Some(place) => {
-                let told =
-                    Error::new(error.code(), format!("{}: {}", error.place().unwrap_or_default(), error.cause()));
-                let told = told.at(place);
+                let (node, cause) = (error.place().unwrap_or_default(), error.cause());
+                let cause = if cause.contains(node) { cause.to_owned() } else { format!("{node}: {cause}") };
+                let told = Error::new(error.code(), cause).at(place);
                 match error.help_text() {
                     Some(help) => told.help(help),
                     None => told,
@@ -229,7 +230,7 @@ fn infer(source: &mut manifest::Source, volumes: &Volumes) -> Result<(), Error> 
     }
     let connector = SourceConnector::File { volume: volume.clone(), path: path.clone() };
     let help = format!("Name the volume with `--volume {volume}=DIRECTORY`, or write the schema into the manifest.");
-    let connected = source::connect(&connector, volumes).map_err(|error| error.help(help))?;
+    let connected = source::connect(&connector, volumes, &Arc::default()).map_err(|error| error.help(help))?;
     let splits = connected.splits()?;
     let Some(split) = splits.first() else { return Ok(()) };
     let mut input = FileInput(connected.open(split)?);

@@ -3,6 +3,7 @@
 //! Names are resolved to indexes, types are checked, configuration holds its parameters' values: whoever runs a plan
 //! decides nothing any more. It crosses to the executor as JSON, so it is plain data.
 
+use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::name::Name;
 use crate::types::{Field, LogicalType};
@@ -217,6 +218,9 @@ pub enum OnError {
 pub struct Function {
     /// The component's name in the manifest.
     pub component: Name,
+    /// The component's digest, as signed, for dead letters; whoever has the bundle fills it in.
+    #[serde(default)]
+    pub digest: Option<Digest>,
     /// Index into what `describe` returned.
     pub index: u32,
     /// The function's name, for people.
@@ -279,7 +283,7 @@ pub enum SinkConnector {
 
 /// The schema of dead letters.
 ///
-/// `row` is the record's position in the split, `input` the record as JSON with the columns that the job uses (or the
+/// `component` is the component's digest, `row` the record's position in the split, `input` the record as JSON with the columns that the job uses (or the
 /// raw bytes of what could not be decoded, made valid UTF-8), `fuel` what the call that failed had used.
 pub fn dead_letter_fields() -> Vec<Field> {
     let text = |name, nullable| Field::new(name, LogicalType::Utf8, nullable);

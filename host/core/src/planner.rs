@@ -74,6 +74,9 @@ impl Planner {
         let mut typing =
             Typing { graph: &graph, descriptions, values, problems, done: BTreeMap::new(), columns: 0, batch_rows };
         for draft in &graph.order {
+            if typing.problems.is_full() {
+                break;
+            }
             typing.node(*draft);
         }
         let Typing { problems, mut done, .. } = typing;
@@ -99,6 +102,11 @@ impl Problems {
         if self.0.len() < MAX_ERRORS {
             self.0.push(error.at(place));
         }
+    }
+
+    /// Whether there are so many that looking for more is not worth the time.
+    fn is_full(&self) -> bool {
+        self.0.len() >= MAX_ERRORS
     }
 }
 
@@ -299,7 +307,7 @@ fn check_columns(fields: &[Field], what: &str, place: &str, problems: &mut Probl
 /// The index of the column `name` in `input`, or an error that says which columns there are.
 fn column(name: &str, input: &[Field], what: &str, place: &str, problems: &mut Problems) -> Option<u32> {
     let found = input.iter().position(|field| field.name == name).and_then(|index| u32::try_from(index).ok());
-    if found.is_none() {
+    if found.is_none() && !problems.is_full() {
         let shown: String = name.chars().take(80).collect();
         let error = Error::new(
             code::UNKNOWN_COLUMN,

@@ -1,15 +1,17 @@
 //! "Did you mean": the nearest of the names that exist.
 
+/// The distance is quadratic in the length, and nobody mistypes a name longer than this.
+const MAX_LENGTH: usize = 64;
+
 /// The candidate nearest to `wanted`, if it is near enough to be what was meant.
 pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // The distance is quadratic in the length; nobody mistypes a name this long.
-    if wanted.len() > 256 {
+    if wanted.len() > MAX_LENGTH {
         return None;
     }
     let allowed = (wanted.chars().count() / 3).clamp(1, 4);
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= 256)
+        .filter(|candidate| candidate.len() <= MAX_LENGTH)
         .map(|candidate| (strsim::osa_distance(wanted, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

@@ -28,7 +28,7 @@ const MAX_LETTERS: usize = 1024;
 pub struct Letter<'a> {
     /// The node where it failed.
     pub node: &'a str,
-    /// The component and the function's name, if a function refused it.
+    /// The component's digest (its name where there is none) and the function's name, if a function refused it.
     pub function: Option<(&'a str, &'a str)>,
     /// The split, with its source's name.
     pub split: &'a str,

@@ -207,12 +207,13 @@ impl Function {
         };
         let function = self.function()?;
         desk.count(self.node, |counters| counters.dead_lettered += 1);
+        let digest = function.digest.map(|digest| digest.to_string());
         let json = record_as_json(&input.batch, &self.arguments, row);
         desk.send(
             sink as usize,
             &Letter {
                 node: self.name(),
-                function: Some((&function.component, &function.name)),
+                function: Some((digest.as_deref().unwrap_or(&function.component), &function.name)),
                 split,
                 row: record,
                 code: cause.code,

@@ -22,6 +22,7 @@ use lockgate_executor::protocol::{LogLine, Usage};
 use lockgate_executor::{Assignment, ComponentGrant, Executor, ExecutorOptions, Running};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
@@ -109,7 +110,11 @@ pub struct Report {
 
 /// Asks a run to stop. Clones ask the same run.
 #[derive(Clone, Default)]
-pub struct Stop(Arc<Mutex<Stopping>>);
+pub struct Stop {
+    /// Set once it is asked to, for connectors that wait.
+    asked: Arc<AtomicBool>,
+    stopping: Arc<Mutex<Stopping>>,
+}
 
 #[derive(Default)]
 struct Stopping {
@@ -121,6 +126,7 @@ struct Stopping {
 impl Stop {
     /// Lets every slot finish its batch and commit.
     pub fn drain(&self) {
+        self.asked.store(true, Ordering::Relaxed);
         let mut stopping = self.lock();
         stopping.drain = true;
         stopping.slots.iter().for_each(|slot| slot.drain());
@@ -128,6 +134,7 @@ impl Stop {
 
     /// Cuts every slot off.
     pub fn cancel(&self) {
+        self.asked.store(true, Ordering::Relaxed);
         let mut stopping = self.lock();
         stopping.cancel = true;
         stopping.slots.iter().for_each(|slot| slot.cancel());
@@ -135,8 +142,7 @@ impl Stop {
 
     /// Whether the run has been asked to stop.
     pub fn asked(&self) -> bool {
-        let stopping = self.lock();
-        stopping.drain || stopping.cancel
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn watch(&self, slot: Arc<Running>) {
@@ -151,7 +157,7 @@ impl Stop {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Stopping> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,7 +167,7 @@ impl Stop {
 /// Why it failed. What was committed stays, and the next run of the same version goes on from there.
 pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result<Report> {
     let plan = &job.plan;
-    let sources = sources(plan, options.volumes)?;
+    let sources = sources(plan, options.volumes, stop)?;
     // What cannot be read a second time cannot be gone on with either.
     let resumable = sources.values().all(|source| source.resumable());
     let mut state = open(&job.identity, options.state, options.fresh || !resumable)?;
@@ -240,12 +246,12 @@ fn open(identity: &Identity, root: &Path, anew: bool) -> Result<State> {
     }
 }
 
-fn sources(plan: &Plan, volumes: &Volumes) -> Result<BTreeMap<u32, Box<dyn Source>>> {
+fn sources(plan: &Plan, volumes: &Volumes, stop: &Stop) -> Result<BTreeMap<u32, Box<dyn Source>>> {
     let mut sources = BTreeMap::new();
     for (at, node) in (0..).zip(&plan.nodes) {
         if let NodeKind::Source(source) = &node.kind {
-            let connected =
-                source::connect(&source.connector, volumes).map_err(|error| error.at(node.name.as_str()))?;
+            let connected = source::connect(&source.connector, volumes, &stop.asked)
+                .map_err(|error| error.at(node.name.as_str()))?;
             sources.insert(at, connected);
         }
     }

@@ -11,6 +11,8 @@ pub use stdin::StreamSource;
 use crate::volume::Volumes;
 use lockgate_core::Result;
 use lockgate_core::plan::SourceConnector;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A source that can list its splits and open them.
 pub trait Source: Send + Sync {
@@ -57,14 +59,14 @@ pub trait Bytes: Send {
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
 }
 
-/// The source that a plan names.
+/// The source that a plan names. A stream ends soon after `stop` is set.
 ///
 /// # Errors
-/// `LG0801` if it names a volume that is not configured.
-pub fn connect(connector: &SourceConnector, volumes: &Volumes) -> Result<Box<dyn Source>> {
+/// `LG0801` if it names a volume that is not configured, `LG0810` if there is no standard input.
+pub fn connect(connector: &SourceConnector, volumes: &Volumes, stop: &Arc<AtomicBool>) -> Result<Box<dyn Source>> {
     Ok(match connector {
         SourceConnector::File { volume, path } => Box::new(FileSource::new(volumes.get(volume)?.clone(), path)),
-        SourceConnector::Stdin => Box::new(StreamSource::stdin()),
+        SourceConnector::Stdin => Box::new(StreamSource::stdin(Arc::clone(stop))?),
         SourceConnector::Nexmark(settings) => Box::new(NexmarkSource::new(settings)),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use super::inspect::list;
-use crate::content::{Content, unknown};
+use crate::content::{Content, unfit};
 use crate::output::Output;
 use lockgate_core::manifest::Manifest;
 use lockgate_core::{Digest, Error, Name, diff};
@@ -54,6 +54,6 @@ fn read(path: &Path) -> Result<(Manifest, BTreeMap<Name, Digest>), Vec<Error>> {
             let digests = predicate.components.into_iter().map(|(name, component)| (name, component.digest)).collect();
             Ok((predicate.manifest, digests))
         }
-        _ => Err(vec![unknown(&path.display().to_string()).help("name a bundle or a `lockgate.toml`")]),
+        _ => Err(vec![unfit(&path.display().to_string(), "a bundle or a manifest")]),
     }
 }

@@ -7,10 +7,12 @@ use lockgate_core::bundle::Package;
 use lockgate_core::diff::capabilities;
 use lockgate_core::dsse::Envelope;
 use lockgate_core::error::code;
+use lockgate_core::limits::Limits;
 use lockgate_core::manifest::Manifest;
 use lockgate_core::statement::{Predicate, describe_title, wasm_title};
 use lockgate_core::types::{Field, FunctionDescription};
 use lockgate_core::{Digest, Error, Name, Result, human, strict_json};
+use lockgate_executor::Compiler;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ impl Inspect {
     pub fn run(&self, output: &Output) -> Outcome {
         let (value, text) = match Content::read(&self.file)? {
             Content::Bundle(package) => bundle(&package)?,
-            Content::Wasm { bytes, component } => wasm(&bytes, component),
+            Content::Wasm { bytes, component } => wasm(&bytes, component)?,
             Content::Envelope(envelope) => self::envelope(&envelope)?,
             Content::Manifest(manifest) => self::manifest(&manifest),
             Content::Secret(key) => {
@@ -132,13 +134,36 @@ fn signature(function: &FunctionDescription) -> String {
     format!("{}({}) -> {}", function.name, inputs.join("; "), outputs.collect::<Vec<_>>().join(" | "))
 }
 
-fn wasm(bytes: &[u8], component: bool) -> (Value, String) {
+/// A component is compiled and asked what it has, within default limits; one that cannot run here is still shown.
+fn wasm(bytes: &[u8], component: bool) -> Result<(Value, String), Failure> {
     let digest = Digest::of(bytes);
-    let kind = if component { "component" } else { "core-module" };
-    let value = json!({ "kind": kind, "digest": digest, "bytes": bytes.len() });
-    let what = if component { "a WebAssembly component" } else { "a WebAssembly core module, which is no component" };
     let size = human::grouped(bytes.len() as u64);
-    (value, pairs([("kind", what.into()), ("bytes", size), ("digest", digest.to_string())]))
+    if !component {
+        let value = json!({ "kind": "core-module", "digest": digest, "bytes": bytes.len() });
+        let what = "a WebAssembly core module, which is no component".into();
+        return Ok((value, pairs([("kind", what), ("bytes", size), ("digest", digest.to_string())])));
+    }
+    let info = Compiler::inspect(bytes)?;
+    let functions = Compiler::new(&Limits::default())?.describe(bytes, &Limits::default())?;
+    let value = json!({
+        "kind": "component",
+        "digest": digest,
+        "bytes": bytes.len(),
+        "imports": info.imports,
+        "exports": info.exports,
+        "functions": functions,
+    });
+    let mut text = pairs([
+        ("kind", "a WebAssembly component".into()),
+        ("bytes", size),
+        ("digest", digest.to_string()),
+        ("core functions", human::grouped(info.functions)),
+    ]);
+    text += "\nfunctions\n";
+    text += &list(&functions.iter().map(signature).collect::<Vec<_>>());
+    text += "\nimports\n";
+    text += &list(&info.imports);
+    Ok((value, text))
 }
 
 fn envelope(envelope: &Envelope) -> Result<(Value, String), Failure> {

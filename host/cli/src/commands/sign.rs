@@ -4,7 +4,7 @@
 
 use super::inspect::{capable, list};
 use super::{Failure, Outcome};
-use crate::content::{Content, title, unknown};
+use crate::content::{Content, title, unfit};
 use crate::output::{Output, pairs};
 use crate::{files, keyfile};
 use lockgate_core::Result;
@@ -39,7 +39,7 @@ impl Sign {
                 (envelope.to_json()?, *envelope, what.to_owned(), Vec::new())
             }
             _ => {
-                return Err(unknown(&self.file.display().to_string()).help("name a bundle or a trust document").into());
+                return Err(unfit(&self.file.display().to_string(), "a bundle or a trust document").into());
             }
         };
         files::replace(&self.file, &bytes)?;
@@ -74,7 +74,11 @@ fn add(envelope: &mut Envelope, keys: &[SecretKey], place: &str) -> Result<&'sta
         TenantPolicy::PAYLOAD_TYPE => with::<TenantPolicy>(envelope, keys)?,
         TenantRoot::PAYLOAD_TYPE => with::<TenantRoot>(envelope, keys)?,
         TenantStatus::PAYLOAD_TYPE => with::<TenantStatus>(envelope, keys)?,
-        _ => return Err(unknown(place).help("a bundle's statement is signed within its bundle").into()),
+        _ => {
+            return Err(unfit(place, "a trust document")
+                .help("a bundle's statement is signed within its bundle")
+                .into());
+        }
     }
     Ok(title(envelope.payload_type()).unwrap_or_default())
 }

@@ -21,7 +21,38 @@ impl Manifest {
         self.check_job(&mut errors);
         self.check_limits(&mut errors);
         self.check_settings(&mut errors);
+        self.check_lists(&mut errors);
         errors
+    }
+
+    /// Lists of columns and inputs no longer than what they could name: each entry costs a search.
+    fn check_lists(&self, errors: &mut Vec<Error>) {
+        let mut check = |place: String, key: &str, length: usize, most: usize| {
+            if length > most {
+                let cause = format!("`{key}` has {} entries, more than {}", length, human::grouped(most as u64));
+                errors.push(Error::new(code::TOO_MANY, cause).at(place));
+            }
+        };
+        let length = |list: &Option<Vec<String>>| list.as_ref().map_or(0, Vec::len);
+        for (name, operator) in &self.operator {
+            let columns = [
+                ("arguments", operator.arguments.len()),
+                ("keep", length(&operator.keep)),
+                ("rename", operator.rename.len()),
+                ("select", operator.select.as_ref().map_or(0, Vec::len)),
+            ];
+            for (key, length) in columns {
+                check(format!("operator {name}"), key, length, Plan::MAX_COLUMNS);
+            }
+            check(format!("operator {name}"), "inputs", length(&operator.inputs), Plan::MAX_NODES);
+        }
+        for (name, sink) in &self.sink {
+            check(format!("sink {name}"), "inputs", length(&sink.inputs), Plan::MAX_NODES);
+        }
+        for (name, source) in &self.source {
+            let columns = source.schema.as_ref().map_or(0, Vec::len);
+            check(format!("source {name}"), "schema", columns, Plan::MAX_COLUMNS);
+        }
     }
 
     fn check_job(&self, errors: &mut Vec<Error>) {

@@ -215,7 +215,15 @@ fn each_bound_has_its_code() {
     };
     let long = format!("name = \"{}\"", "x".repeat((64 << 10) + 1));
     let many = (0..257).map(|n| format!("k{n} = 1")).collect::<Vec<_>>().join(", ");
+    let inputs = format!("inputs = [{}]", "\"flights\", ".repeat(257));
+    let columns = format!("select = [{}]", "\"carrier\", ".repeat(1_001));
     for (from, to, code) in [
+        ("input = \"flights\"", inputs.as_str(), code::TOO_MANY),
+        (
+            "select = [\"carrier\", { column = \"dep_delay\", name = \"delay\", type = \"int64\" }]",
+            &columns,
+            code::TOO_MANY,
+        ),
         ("version = 3", "version = 0", code::VALUE_OUT_OF_RANGE),
         ("\"1..8\"", "\"0..8\"", code::VALUE_OUT_OF_RANGE),
         ("\"1..8\"", "{ min = 9, max = 8 }", code::VALUE_OUT_OF_RANGE),

@@ -104,6 +104,7 @@ pub(super) fn typed(
     }
     let kind = NodeKind::Function(Function {
         component: component.clone(),
+        digest: None,
         index,
         name: function.name.clone(),
         arguments,

@@ -145,6 +145,9 @@ impl<'m> Graph<'m> {
         let mut references = Vec::new();
         let mut whole = true;
         for name in names {
+            if problems.is_full() {
+                return None;
+            }
             match self.reference(name, &place) {
                 Ok(reference) => references.push(reference),
                 Err(error) => {

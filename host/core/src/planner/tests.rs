@@ -494,7 +494,11 @@ fn the_graph_is_bounded() {
     assert_eq!(codes(plan_with(&(GOOD.to_owned() + &sinks), described(), &[])), [code::TOO_MANY]);
     let columns: Vec<String> = (0..1_001).map(|n| format!("\"c{n}: int8\"")).collect();
     let wide = GOOD.replace("\"carrier: utf8\", ", &format!("{}, \"carrier: utf8\", ", columns.join(", ")));
-    assert_eq!(codes(plan_with(&wide, described(), &[])), [code::TOO_MANY]);
+    assert_eq!(codes(plan_with(&wide, described(), &[]))[0], code::TOO_MANY);
+    // A thousand mistakes are not all looked for.
+    let unknown: Vec<String> = (0..1_000).map(|n| format!("\"u{n}\"")).collect();
+    let wrong = GOOD.replace("on-overrun", &format!("keep = [{}]\non-overrun", unknown.join(", ")));
+    assert_eq!(codes(plan_with(&wrong, described(), &[])).len(), MAX_ERRORS);
     // Few columns each, too many in all.
     let columns: Vec<String> = (0..900).map(|n| format!("\"c{n}: int8\"")).collect();
     let many: String = (0..80)

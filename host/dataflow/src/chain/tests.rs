@@ -124,6 +124,7 @@ fn source(text: &str, on_error: OnError) -> Node {
 fn function(text: &str, inputs: Vec<Edge>, ports: usize, on_error: OnError, on_overrun: OnError) -> Node {
     let function = Function {
         component: name("parts"),
+        digest: None,
         index: 0,
         name: format!("do_{text}"),
         arguments: vec![0],

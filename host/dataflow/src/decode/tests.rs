@@ -1,3 +1,5 @@
+//! Decoding every format: round trips, bad records, positions, bombs.
+
 use super::*;
 use crate::{Decoded, Input, Rows};
 use arrow_array::cast::AsArray;

@@ -1,3 +1,5 @@
+//! Encoding every format, read back by another reader.
+
 use super::*;
 use crate::Decoded;
 use crate::decode::tests::{Memory, csv, decode_all, source};

@@ -1,3 +1,5 @@
+//! Determinism, disjoint splits and resuming of the generator.
+
 use super::*;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};

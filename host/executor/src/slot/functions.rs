@@ -118,12 +118,28 @@ impl Function {
         {
             self.usage.merge(old.usage());
         }
+        // What making an instance costs is billed to the call that needs it, so that a guest with a dear start cannot make
+        // a batch's division cheap.
+        let mut made = 0;
         let instance = match &mut self.instance {
             Some(instance) => instance,
-            none => none.insert(self.program.instance(&self.settings, seed).map_err(failure)?),
+            none => {
+                let instance = self.program.instance(&self.settings, seed).map_err(|failed| {
+                    self.usage.traps += 1;
+                    self.usage.instance_fuel = self.usage.instance_fuel.saturating_add(failed.fuel);
+                    failure(failed)
+                })?;
+                made = instance.usage().instance_fuel;
+                none.insert(instance)
+            }
         };
-        let called = instance.call(self.index, &[*batch], seed).map_err(failure)?;
-        Ok(Called { output: called.output, fuel: called.fuel })
+        match instance.call(self.index, &[*batch], seed) {
+            Ok(called) => Ok(Called { output: called.output, fuel: called.fuel.saturating_add(made) }),
+            Err(failed) => {
+                let failed = failure(failed);
+                Err(Failure { fuel: failed.fuel.saturating_add(made), ..failed })
+            }
+        }
     }
 
     fn usage(&self) -> FunctionUsage {

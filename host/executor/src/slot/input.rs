@@ -60,6 +60,9 @@ impl Reading {
         if length > MAX_READ {
             return Err(Error::new(code::PROTOCOL_RANGE, format!("{length} bytes are too many for one read")));
         }
+        if self.size.is_none() {
+            return self.read_stream(port, offset, length);
+        }
         // What was read ahead is of use only if it is what is wanted now.
         if self.ahead.front().is_some_and(|(at, _, _)| *at != offset) {
             self.close(port)?;
@@ -94,6 +97,21 @@ impl Reading {
         }
         Ok(bytes)
     }
+
+    /// Reads what a stream has: up to `length` bytes, none only at its end. Never ahead, since what comes is not known.
+    fn read_stream(&mut self, port: &mut Port, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            let part = (length - bytes.len()).min(REGION_BYTES);
+            let ticket = port.read_ahead(self.input, offset + bytes.len() as u64, part)?;
+            let got = port.take(ticket, &mut bytes)?;
+            self.read += got;
+            if got < part as u64 {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 /// An input of the slot.
@@ -112,7 +130,7 @@ impl Input for PortInput<'_> {
     }
 
     fn prefetch(&mut self, offset: u64, length: usize) {
-        let left = self.reading.size.map_or(u64::MAX, |size| size.saturating_sub(offset));
+        let left = self.reading.size.map_or(0, |size| size.saturating_sub(offset));
         let length = length.min(usize::try_from(left).unwrap_or(usize::MAX));
         if self.reading.ahead.is_empty() {
             // A hint that fails is a read that will fail, and that one is asked about.

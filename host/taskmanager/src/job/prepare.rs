@@ -41,7 +41,7 @@ pub fn prepare(
     let manifest = bundle.manifest();
     let described: BTreeMap<Name, Vec<FunctionDescription>> =
         bundle.components().map(|component| (component.name.clone(), component.describe.to_vec())).collect();
-    let plan = Planner::plan(manifest, &described, parameters).map_err(|errors| {
+    let mut plan = Planner::plan(manifest, &described, parameters).map_err(|errors| {
         errors.into_iter().next().unwrap_or_else(|| Error::new(code::INTERNAL, "the planner refused without a reason"))
     })?;
     let compiler = Compiler::new(&plan.limits)?;
@@ -66,6 +66,11 @@ pub fn prepare(
         };
         let describe = component.describe.to_vec();
         artefacts.insert(component.name.clone(), Artefact { digest: component.digest, bytes: bytes.into(), describe });
+    }
+    for node in &mut plan.nodes {
+        if let NodeKind::Function(function) = &mut node.kind {
+            function.digest = artefacts.get(&function.component).map(|artefact| artefact.digest);
+        }
     }
     let identity = Identity {
         tenant: manifest.job.tenant.clone(),

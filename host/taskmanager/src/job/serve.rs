@@ -135,7 +135,11 @@ impl Served<'_> {
         }
         match &mut self.split {
             Some((open, bytes)) if *open == input => {
-                // A region is filled whole unless the split ends, which is what a short answer says.
+                // A region is filled whole unless the split ends, which is what a short answer says. What a stream has
+                // is handed on at once: more may be long in coming.
+                if bytes.size().is_none() {
+                    return bytes.read_at(offset, &mut self.buffer);
+                }
                 let mut read = 0;
                 while let Some(rest) = self.buffer.get_mut(read..)
                     && !rest.is_empty()

@@ -3,8 +3,13 @@
 use super::{Bytes, Source, Split};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A stream of bytes.
 pub struct StreamSource {
@@ -13,9 +18,15 @@ pub struct StreamSource {
 }
 
 impl StreamSource {
-    /// The standard input of this process.
-    pub fn stdin() -> Self {
-        Self::new("stdin", Box::new(std::io::stdin()))
+    /// The standard input of this process. It ends at its end, or soon after `stop` is set: whoever stops a job does not
+    /// wait for somebody to type.
+    ///
+    /// # Errors
+    /// `LG0810` if there is none.
+    pub fn stdin(stop: Arc<AtomicBool>) -> Result<Self> {
+        let closed = |error| Error::new(code::INPUT_FAILED, format!("standard input cannot be read: {error}"));
+        let file = File::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(closed)?);
+        Ok(Self::new("stdin", Box::new(Stoppable { file, stop })))
     }
 
     /// A stream; `name` is the name of its only split.
@@ -37,6 +48,29 @@ impl Source for StreamSource {
 
     fn resumable(&self) -> bool {
         false
+    }
+}
+
+/// A file that is at its end once it is told to stop.
+struct Stoppable {
+    file: File,
+    stop: Arc<AtomicBool>,
+}
+
+/// How long a read waits before it looks whether to stop.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+impl Read for Stoppable {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut waiting = [PollFd::new(&self.file, PollFlags::IN)];
+            match poll(&mut waiting, Some(&PATIENCE)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return self.file.read(buffer),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(0)
     }
 }
 

@@ -1,3 +1,5 @@
+//! The scanner against serde_json, on ordinary, odd and mutated lines.
+
 use crate::decode::tests::{Memory, decode_all, source};
 use lockgate_core::plan::FormatKind;
 use lockgate_core::types::{Field, LogicalType};

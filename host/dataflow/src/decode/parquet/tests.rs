@@ -1,3 +1,5 @@
+//! Parquet by range: projection, widening, resuming, and files that lie.
+
 use super::*;
 use crate::decode::tests::{Memory, comparable, decode_all, drain, failure, field, source};
 use crate::decode::{Limits, decoder_within};
