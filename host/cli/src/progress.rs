@@ -119,11 +119,11 @@ impl Inner {
 pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, stdout_taken: bool) {
     let node = |at: usize| {
         report.slots.iter().filter_map(|slot| slot.nodes.get(at)).fold(NodeUsage::default(), |sum, more| NodeUsage {
-            rows_in: sum.rows_in + more.rows_in,
-            rows_out: sum.rows_out + more.rows_out,
-            failed: sum.failed + more.failed,
-            dead: sum.dead + more.dead,
-            batches: sum.batches + more.batches,
+            rows_in: sum.rows_in.saturating_add(more.rows_in),
+            rows_out: sum.rows_out.saturating_add(more.rows_out),
+            failed: sum.failed.saturating_add(more.failed),
+            dead: sum.dead.saturating_add(more.dead),
+            batches: sum.batches.saturating_add(more.batches),
         })
     };
     let function = |at: usize| {
@@ -131,17 +131,17 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         each.map(|(_, usage)| usage).fold(None, |sum: Option<FunctionUsage>, more| {
             let sum = sum.unwrap_or_default();
             Some(FunctionUsage {
-                calls: sum.calls + more.calls,
-                traps: sum.traps + more.traps,
-                instances: sum.instances + more.instances,
-                fuel: sum.fuel + more.fuel,
-                start_fuel: sum.start_fuel + more.start_fuel,
+                calls: sum.calls.saturating_add(more.calls),
+                traps: sum.traps.saturating_add(more.traps),
+                instances: sum.instances.saturating_add(more.instances),
+                fuel: sum.fuel.saturating_add(more.fuel),
+                start_fuel: sum.start_fuel.saturating_add(more.start_fuel),
                 // Slots share the work evenly enough that the greater of their quantiles is an honest one for all.
                 fuel_p50: sum.fuel_p50.max(more.fuel_p50),
                 fuel_p99: sum.fuel_p99.max(more.fuel_p99),
                 fuel_max: sum.fuel_max.max(more.fuel_max),
                 memory: sum.memory.max(more.memory),
-                log_dropped: sum.log_dropped + more.log_dropped,
+                log_dropped: sum.log_dropped.saturating_add(more.log_dropped),
             })
         })
     };
