@@ -158,7 +158,8 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         "cpu-seconds": report.slots.iter().map(|slot| slot.cpu as f64 / 1e9).sum::<f64>(),
         "nodes": nodes.iter().map(|(name, kind, node, function)| json!({
             "name": name, "kind": kind_of(kind), "rows-in": node.rows_in, "rows-out": node.rows_out,
-            "failed": node.failed, "dead-lettered": node.dead, "batches": node.batches, "function": function,
+            "failed": node.failed, "dead-lettered": node.dead, "batches": node.batches,
+            "function": function.as_ref().map(function_json),
         })).collect::<Vec<_>>(),
     });
     let text = || {
@@ -187,6 +188,15 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         table(Some(&header), rows) + &line
     };
     if stdout_taken { output.aside(&value, text) } else { output.result(&value, text) }
+}
+
+fn function_json(usage: &FunctionUsage) -> serde_json::Value {
+    json!({
+        "calls": usage.calls, "traps": usage.traps, "instances": usage.instances,
+        "fuel": usage.fuel, "start-fuel": usage.start_fuel,
+        "fuel-per-record": { "p50": usage.fuel_p50, "p99": usage.fuel_p99, "max": usage.fuel_max },
+        "memory": usage.memory, "log-dropped": usage.log_dropped,
+    })
 }
 
 fn kind_of(kind: &NodeKind) -> &'static str {
