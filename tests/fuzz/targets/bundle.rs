@@ -14,7 +14,11 @@ enum Entry<'a> {
     Index(&'a [u8]),
     /// An index with one manifest: the blob of the bytes.
     IndexOf(&'a [u8]),
-    Other { path: &'a str, kind: u8, bytes: &'a [u8] },
+    Other {
+        path: &'a str,
+        kind: u8,
+        bytes: &'a [u8],
+    },
 }
 
 #[derive(Arbitrary, Debug)]

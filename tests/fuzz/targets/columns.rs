@@ -9,8 +9,19 @@ use lockgate_core::types::{Field, LogicalType};
 use lockgate_dataflow::columns::check;
 
 const TYPES: &[&str] = &[
-    "bool", "int8", "uint16", "int32", "int64", "float32", "float64", "utf8", "binary", "date32", "timestamp[us]",
-    "timestamp[us, UTC]", "decimal128(10, 2)",
+    "bool",
+    "int8",
+    "uint16",
+    "int32",
+    "int64",
+    "float32",
+    "float64",
+    "utf8",
+    "binary",
+    "date32",
+    "timestamp[us]",
+    "timestamp[us, UTC]",
+    "decimal128(10, 2)",
 ];
 
 type RawColumn = (Option<Vec<u8>>, Vec<Vec<u8>>);

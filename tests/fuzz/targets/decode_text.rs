@@ -7,15 +7,25 @@ mod input;
 use input::Memory;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
+use lockgate_core::Result;
 use lockgate_core::plan::{Compression, Format, FormatKind, OnError, Source, SourceConnector};
 use lockgate_core::types::{Field, LogicalType};
-use lockgate_core::Result;
 use lockgate_dataflow::{Decoded, Rows, decoder};
 use std::io::Write as _;
 
 const TYPES: &[&str] = &[
-    "utf8", "bool", "int8", "uint64", "int64", "float32", "float64", "binary", "date32", "timestamp[us]",
-    "timestamp[us, UTC]", "decimal128(38, 9)",
+    "utf8",
+    "bool",
+    "int8",
+    "uint64",
+    "int64",
+    "float32",
+    "float64",
+    "binary",
+    "date32",
+    "timestamp[us]",
+    "timestamp[us, UTC]",
+    "decimal128(38, 9)",
 ];
 
 #[derive(Arbitrary, Debug)]
