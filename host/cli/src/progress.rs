@@ -181,8 +181,9 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         let state = if report.finished { "finished" } else { "stopped; the next run goes on from the last commit" };
         let rate = read as f64 / seconds.max(0.001);
         let line = format!(
-            "{} records in {seconds:.2} s, {}/s: {state}\n",
+            "{} record{} in {seconds:.2} s, {}/s: {state}\n",
             human::grouped(read),
+            if read == 1 { "" } else { "s" },
             human::about_count(rate as u64)
         );
         table(Some(&header), rows) + &line

@@ -1,9 +1,8 @@
 //! A new project is what a stranger begins with: it must be refused where it would overwrite, and pass as it is.
 
 use crate::support::Home;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 #[test]
 fn a_new_project_has_a_manifest_that_is_understood() {
@@ -39,40 +38,53 @@ fn a_name_that_cargo_or_lockgate_refuses_makes_nothing() {
     assert_eq!(std::fs::read_dir(home.path("")).unwrap().count(), 0);
 }
 
-/// With the versions and the target folder of the examples, so that little is left to compile.
+/// The walk of the README, to the letter, by the shell that its reader has. The versions and the target folder are those
+/// of the examples, so that little is left to compile.
 #[test]
-fn a_new_project_passes_its_test_and_runs() {
+fn the_walk_of_the_readme_can_be_followed() {
     let home = Home::new();
-    home.run("new fares").text();
-    let project = home.path("fares");
-    std::fs::copy(root().join("examples/Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    let tested = finish(command(env!("CARGO"), &project).args(["test", "--release"]), "");
-    assert!(tested.contains("test tests::converts_prices ... ok"), "{tested}");
-    let records = "{\"item\":\"coffee\",\"price\":3.5}\n{\"item\":\"gift\",\"price\":null}\n";
-    let lockgate = env!("CARGO_BIN_EXE_lockgate");
-    let ran = finish(command(lockgate, &project).arg("run").env("LOCKGATE_HOME", home.path("home")), records);
-    let expected =
-        "{\"item\":\"coffee\",\"price\":3.5,\"to_eur\":3.178}\n{\"item\":\"gift\",\"price\":null,\"to_eur\":null}\n";
-    assert_eq!(ran, expected);
+    home.write("clone/placeholder", "");
+    let lock = root().join("examples/Cargo.lock");
+    let walk = walk(&std::fs::read_to_string(root().join("README.md")).unwrap())
+        .replace("&& cd fares\n", &format!("&& cd fares && cp '{}' .\n", lock.display()));
+    let bin = Path::new(env!("CARGO_BIN_EXE_lockgate")).parent().unwrap().display();
+    let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
+    let Output { status, stdout, stderr } = Command::new("bash")
+        .args(["-euxo", "pipefail", "-c", &walk])
+        .current_dir(home.path("clone"))
+        .env("PATH", path)
+        .env("LOCKGATE_HOME", home.path("home"))
+        .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests"))
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert!(status.success(), "{out}{err}");
+    for expected in [
+        "test tests::converts_prices ... ok\n",
+        "\n{\"item\":\"coffee\",\"price\":3.5,\"to_eur\":3.178}\n",
+        "item,price,to_eur\ncoffee,3.5,3.178\ngift,,\n{\"node\":\"convert\",",
+        "-2 is no price",
+        "- reads files *.csv of volume data\n",
+        "verified       fares-of-files of tenant dev, version 1\n",
+        "## LG0411: ",
+    ] {
+        assert!(out.contains(expected), "{expected}\n{out}");
+    }
+    assert!(err.contains("made a development key") && err.contains("error[LG0411]"), "{err}");
+}
+
+/// The commands between making a project and the next chapter; those that must be refused say so in a comment.
+fn walk(readme: &str) -> String {
+    let (_, rest) = readme.split_once("**Make a project**").unwrap();
+    let (chapter, _) = rest.split_once("\n## ").unwrap();
+    let blocks = chapter.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let line = |line: &str| match line.split_once(" # refused") {
+        Some((command, _)) => format!("if {command}; then exit 9; fi\n"),
+        None => format!("{line}\n"),
+    };
+    blocks.flat_map(str::lines).map(line).collect()
 }
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn command(program: &str, folder: &Path) -> Command {
-    let mut command = Command::new(program);
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests");
-    command.current_dir(folder).env("CARGO_TARGET_DIR", target);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// What it writes to standard output, given `input`, which must be little.
-fn finish(command: &mut Command, input: &str) -> String {
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).unwrap()
 }
