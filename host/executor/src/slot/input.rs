@@ -179,7 +179,8 @@ mod tests {
     fn a_range_is_what_was_asked_for_whatever_was_read_ahead() {
         // Ahead: nothing, a part, all, more, in several regions of which the last is short, elsewhere.
         let (one, few) = (REGION_BYTES, 1_000);
-        for ahead in [(0, 0), (0, few), (few, one), (few, 3 * one / 2), (few, 9 * one), (2 * one, one), (0, usize::MAX)] {
+        for ahead in [(0, 0), (0, few), (few, one), (few, 3 * one / 2), (few, 9 * one), (2 * one, one), (0, usize::MAX)]
+        {
             for read in [(few, few), (few, 4 * one), (few, one), (SIZE - 5, few), (SIZE, few), (0, 0)] {
                 with_port(SIZE, |port| {
                     let mut reading = Reading::new(7, Some(SIZE as u64));
