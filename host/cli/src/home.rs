@@ -32,6 +32,12 @@ impl Home {
         Ok(Self(path))
     }
 
+    /// The directory `path`, which is there.
+    #[cfg(test)]
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     /// Where the states of jobs are.
     pub fn state(&self) -> PathBuf {
         self.0.join("state")

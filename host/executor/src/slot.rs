@@ -149,7 +149,13 @@ impl<'a> Slot<'a> {
             let Some(decoded) = decoded else { break };
             let (position, rows) = (decoded.position.clone(), decoded.tracked.batch.num_rows());
             let source = split.grant.source as usize;
-            self.chain.push(source, decoded, &split.grant.name, &mut self.functions, &mut self.sinks.on(port))?;
+            self.chain.push(
+                source,
+                decoded,
+                &split.grant.name,
+                &mut self.functions,
+                &mut self.sinks.on(port, self.control),
+            )?;
             split.position = Some(position);
             send_logs(self.lines, port)?;
             if self.reported.elapsed() >= USAGE_INTERVAL {

@@ -16,7 +16,7 @@ use lockgate_core::error::code;
 use lockgate_core::marks::Marks;
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::trust::development::{self, Allowed};
-use lockgate_core::verify::{Admission, Bundle, Request, Verified, verify};
+use lockgate_core::verify::{Admission, Bundle, Request, Verified, learn, verify};
 use lockgate_core::{Error, Name, Timestamp};
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
 use lockgate_taskmanager::job::{self, RunOptions, Stop};
@@ -170,17 +170,21 @@ impl Run {
             Some(bytes) => Marks::decode(&bytes)?,
             None => Marks::provision(now),
         };
-        let request = Request {
+        let request = |marks| Request {
             pinned: &pinned,
             documents: &documents,
             domain,
             tenant: &tenant,
-            marks: &marks,
+            marks,
             now,
             admission: Admission::Start,
             read,
         };
-        let accepted = verify(&request, bytes.as_slice())?;
+        // What the documents say is remembered whatever becomes of the bundle: a revocation that refuses it now must
+        // not be unseen when someone brings the documents from before.
+        let marks = learn(&request(&marks))?;
+        kept.replace(&marks.encode()?)?;
+        let accepted = verify(&request(&marks), bytes.as_slice())?;
         kept.replace(&accepted.marks.encode()?)?;
         Ok(accepted.bundle)
     }
@@ -202,5 +206,74 @@ async fn listen(stop: Stop, progress: Progress) {
         cut_off = true;
         progress.note("stopping after this batch; press Ctrl-C again to stop at once");
         stop.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use lockgate_core::statement::Release;
+    use lockgate_core::trust::development::Keys;
+    use lockgate_core::trust::{Documents, TenantStatus, create, peek};
+    use std::path::Path;
+
+    const PROJECT: &str = "[job]\ntenant = \"acme\"\nname = \"late\"\nversion = 1\n\
+        [source.in]\nconnector = \"stdin\"\nformat = \"lines\"\n[sink.out]\ninput = \"in\"\nconnector = \"discard\"\n";
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn write(folder: &Path, root: &Envelope, documents: &Documents) {
+        let folder = TrustFolder::new(folder);
+        let tenant = Path::new("tenants/acme");
+        folder.write(Path::new("operator-root.1.json"), root).unwrap();
+        folder.write(Path::new("operator-status.json"), &documents.operator_status).unwrap();
+        folder.write(&tenant.join("policy.1.1.json"), &documents.policies[0]).unwrap();
+        folder.write(&tenant.join("root.json"), &documents.tenant_root).unwrap();
+        folder.write(&tenant.join("status.json"), &documents.tenant_status).unwrap();
+    }
+
+    #[test]
+    fn a_revocation_that_refused_a_bundle_is_not_unseen() {
+        let place = tempfile::tempdir().unwrap();
+        let (bundle, trust) = (place.path().join("late.lgb"), place.path().join("trust"));
+        std::fs::write(place.path().join(project::MANIFEST), PROJECT).unwrap();
+        let volumes = lockgate_taskmanager::volume::Volumes::default();
+        let built = Project::open(place.path()).unwrap().build(&volumes, &BTreeMap::new()).unwrap();
+        let (keys, allowed) = (Keys::from_seed(&[5; 32]), Allowed::as_asked(&built.manifest));
+        let terms = Terms {
+            audience: development::audience().unwrap(),
+            not_before: Timestamp::from_seconds(0),
+            expires: Timestamp::MAX,
+            grace_seconds: 0,
+            fallback: Vec::new(),
+        };
+        let mut package = built.package(terms, None).unwrap();
+        package.sign(&keys.signer).unwrap();
+        std::fs::write(&bundle, package.to_bytes().unwrap()).unwrap();
+        let (tenant, job) = (Name::new("acme").unwrap(), Name::new("late").unwrap());
+        let jobs: BTreeMap<Name, Release> = BTreeMap::from([(job.clone(), package.release().unwrap())]);
+        let (root, before) = development::chain(&keys, &tenant, &allowed, jobs, files::now(), 1).unwrap();
+
+        let mut status: TenantStatus = peek(&before.tenant_status).unwrap();
+        status.version += 1;
+        status.revoked_jobs.push(job);
+        let after = Documents { tenant_status: create(&status, &[&keys.tenant_status]).unwrap(), ..before.clone() };
+
+        let home = Home::at(place.path().to_owned());
+        let domain = development::domain().unwrap().to_string();
+        let args = ["run", bundle.to_str().unwrap(), "--trust", trust.to_str().unwrap(), "--domain", &domain];
+        let run = Line::try_parse_from(args).unwrap().run;
+        let present = |documents: &Documents| {
+            write(&trust, &root, documents);
+            run.verified(&home, &TrustFolder::new(&trust)).map(|_| ()).map_err(|failed| failed.0[0].code())
+        };
+        assert_eq!(present(&before), Ok(()));
+        assert_eq!(present(&after), Err(code::REVOKED));
+        assert_eq!(present(&before), Err(code::ROLLBACK));
     }
 }

@@ -583,3 +583,52 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ways_through_the_graph_do_not_multiply() {
+    let source =
+        "[job]\ntenant = \"a\"\nname = \"b\"\nversion = 1\n[source.s]\nconnector = \"stdin\"\nformat = \"lines\"\n";
+    let forked = |forks: u32| {
+        let mut text = source.to_owned();
+        let mut before = "\"s\"".to_owned();
+        for fork in 0..forks {
+            for side in ["l", "r"] {
+                text += &format!("[operator.{side}{fork}]\ninputs = [{before}]\nselect = [\"line\"]\n");
+            }
+            before = format!("\"l{fork}\", \"r{fork}\"");
+        }
+        text + &format!("[sink.out]\ninputs = [{before}]\nconnector = \"discard\"\n")
+    };
+    assert!(plan_with(&forked(10), Vec::new(), &[]).is_ok());
+    assert_eq!(codes(plan_with(&forked(11), Vec::new(), &[])), [code::TOO_MANY]);
+    assert_eq!(codes(plan_with(&forked(100), Vec::new(), &[])), [code::TOO_MANY]);
+}
+
+#[test]
+fn what_one_batch_can_hold_is_bounded() {
+    let plan = |rows: u32, columns: usize| {
+        let columns: Vec<String> = (0..columns).map(|n| format!("\"c{n}: int8?\"")).collect();
+        let text = format!(
+            "[job]\ntenant = \"a\"\nname = \"b\"\nversion = 1\nbatch-rows = {rows}\n[source.s]\nconnector = \"stdin\"\n\
+             format = \"json\"\nschema = [{}]\n[sink.out]\ninput = \"s\"\nconnector = \"discard\"\n",
+            columns.join(", ")
+        );
+        plan_with(&text, Vec::new(), &[])
+    };
+    assert!(plan(8_192, 1_000).is_ok() && plan(65_536, 128).is_ok());
+    assert_eq!(codes(plan(65_536, 129)), [code::TOO_MANY]);
+}
+
+#[test]
+fn batches_made_beforehand_are_few_or_small() {
+    let plan = |rows: u32, prepared: u32| {
+        let text = format!(
+            "[job]\ntenant = \"a\"\nname = \"b\"\nversion = 1\nbatch-rows = {rows}\n[source.s]\nconnector = \"nexmark\"\n\
+             table = \"bid\"\nprepared = {prepared}\n[sink.out]\ninput = \"s\"\nconnector = \"discard\"\n"
+        );
+        plan_with(&text, Vec::new(), &[])
+    };
+    assert!(plan(8_192, 128).is_ok() && plan(256, 4_096).is_ok());
+    assert_eq!(codes(plan(8_192, 129)), [code::VALUE_OUT_OF_RANGE]);
+    assert_eq!(codes(plan(65_536, 4_096)), [code::VALUE_OUT_OF_RANGE]);
+}

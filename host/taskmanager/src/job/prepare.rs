@@ -55,6 +55,7 @@ pub fn prepare(
         if !used {
             continue;
         }
+        Compiler::check(bundle, component.name)?;
         let id = ArtefactId { tenant: manifest.job.tenant.clone(), component: component.digest, compatibility };
         let bytes = match cache.get(&id) {
             Some(bytes) => bytes,
