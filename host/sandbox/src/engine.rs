@@ -176,8 +176,8 @@ fn engine_config(options: &EngineOptions) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(MAX_INSTANCES))
-        .total_memories(slots.saturating_mul(2).max(MAX_MEMORIES))
-        .total_tables(slots.saturating_mul(4).max(MAX_TABLES))
+        .total_memories(slots.saturating_mul(MAX_MEMORIES))
+        .total_tables(slots.saturating_mul(MAX_TABLES))
         .total_stacks(slots)
         .max_core_instances_per_component(MAX_INSTANCES)
         .max_memories_per_component(MAX_MEMORIES)
