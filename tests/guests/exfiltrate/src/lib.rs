@@ -30,12 +30,7 @@ struct Exfiltrate;
 
 impl Describe for Exfiltrate {
     fn describe() -> Vec<FunctionDescription> {
-        let field = |name: &str| Field {
-            name: name.into(),
-            type_: "utf8".into(),
-            nullable: false,
-            attributes: vec![],
-        };
+        let field = |name: &str| Field { name: name.into(), type_: "utf8".into(), nullable: false, attributes: vec![] };
         let port = |name: &str, field: Field| Port { name: name.into(), fields: vec![field] };
         vec![FunctionDescription {
             name: "copy".into(),
