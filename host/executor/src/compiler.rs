@@ -59,9 +59,7 @@ impl Compiler {
     /// `LG05nn` if the component is not one that may run.
     pub fn compile(&self, bundle: &Verified<Bundle>, component: &Name) -> Result<Vec<u8>> {
         let found = find(bundle, component)?;
-        self.engine
-            .compile(found.bytes, &CheckLimits::default())
-            .map_err(|error| error.at(format!("component {component}")))
+        self.engine.compile(&found, &CheckLimits::default()).map_err(|error| error.at(format!("component {component}")))
     }
 
     /// What a component imports and exports, without compiling it.
@@ -81,9 +79,9 @@ impl Compiler {
     }
 }
 
-fn find<'a>(bundle: &'a Verified<Bundle>, component: &Name) -> Result<ComponentRef<'a>> {
-    let found = bundle.components().find(|found| found.name == component);
-    found.ok_or_else(|| Error::new(code::INTERNAL, format!("no component {component} in the bundle")))
+fn find<'a>(bundle: &'a Verified<Bundle>, component: &Name) -> Result<Verified<ComponentRef<'a>>> {
+    let missing = || Error::new(code::INTERNAL, format!("no component {component} in the bundle"));
+    bundle.component(component).ok_or_else(missing)
 }
 
 /// Infers the schema of a source of this format from the bytes of one of its splits: for authors, whose manifest then has it signed.

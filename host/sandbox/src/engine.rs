@@ -8,6 +8,7 @@ use crate::text::{MAX_MESSAGE, tame};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
 use lockgate_core::types::FunctionDescription;
+use lockgate_core::verify::{ComponentRef, Verified};
 use lockgate_core::{Error, Result};
 use sha2::{Digest as _, Sha256};
 use std::hash::{Hash as _, Hasher};
@@ -73,11 +74,19 @@ impl Engine {
         hasher.0.finalize().into()
     }
 
+    /// Checks and compiles a component of a verified bundle. There is no other way to an artefact.
+    ///
+    /// # Errors
+    /// As [`inspect`], and `LG0501` for what only validation finds.
+    pub fn compile(&self, component: &Verified<ComponentRef<'_>>, limits: &CheckLimits) -> Result<Vec<u8>> {
+        self.compile_bytes(component.bytes, limits)
+    }
+
     /// Checks and compiles a component.
     ///
     /// # Errors
     /// As [`inspect`], and `LG0501` for what only validation finds.
-    pub fn compile(&self, component: &[u8], limits: &CheckLimits) -> Result<Vec<u8>> {
+    pub(crate) fn compile_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Vec<u8>> {
         inspect(component, limits)?;
         self.inner.precompile_component(component).map_err(|error| {
             let text = tame(&format!("{error:#}"), MAX_MESSAGE);
@@ -109,7 +118,7 @@ impl Engine {
     /// As [`Engine::compile`], [`Engine::load`] and [`crate::Instance::describe`].
     #[expect(unsafe_code, reason = "the artefact is of this very engine")]
     pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
-        let artefact = self.compile(component, &CheckLimits::default())?;
+        let artefact = self.compile_bytes(component, &CheckLimits::default())?;
         // SAFETY: this engine has just made it.
         let program = unsafe { self.load(&artefact)? };
         let settings = Settings { limits: *limits, ..Settings::default() };

@@ -1,17 +1,20 @@
 //! Slots under a TaskManager that keeps everything in memory, with real guests in the real sandbox.
 
 use crate::protocol::{ASSIGNMENT, Ask, Commit, End, LogLine, SplitGrant, SplitPosition, VERSION, Verb, payload};
-use crate::{Assignment, ComponentGrant, Executor, ExecutorOptions, Running, SlotHandle};
+use crate::{Assignment, Compiler, ComponentGrant, Executor, ExecutorOptions, Running, SlotHandle};
+use lockgate_core::bundle::{Draft, Part};
 use lockgate_core::error::{Code, code};
 use lockgate_core::limits::Limits;
+use lockgate_core::manifest::Manifest;
 use lockgate_core::plan::{
     Compression, Edge, Format, FormatKind, Function, Node, NodeKind, OnError, Output, Plan, Sink, SinkConnector,
     Source, SourceConnector,
 };
+use lockgate_core::statement::Kind;
+use lockgate_core::trust::development;
 use lockgate_core::types::{Field, LogicalType};
-use lockgate_core::{Digest, Error, Name};
-use lockgate_sandbox::{CheckLimits, Engine, EngineOptions};
-use std::collections::{BTreeMap, VecDeque};
+use lockgate_core::{Digest, Error, Name, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Barrier;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -43,6 +46,29 @@ fn component(call: &str) -> Vec<u8> {
     let mut module = wat::parse_str(core).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+}
+
+/// What a TaskManager has compiled of it, once it is in a bundle that was signed and verified.
+fn artefact(component: &[u8]) -> Vec<u8> {
+    let manifest = "[job]\ntenant = \"acme\"\nname = \"late\"\nversion = 1\n[component.guest]\n";
+    let imports = Compiler::inspect(component).unwrap().imports.into_iter().collect();
+    let part = Part { wasm: component.to_vec(), describe: vec![], imports, exports: BTreeSet::new() };
+    let now = Timestamp::from_seconds(1_800_000_000);
+    let draft = Draft {
+        kind: Kind::Function,
+        audience: development::audience().unwrap(),
+        manifest: Manifest::parse_toml(manifest, "lockgate.toml").unwrap(),
+        parts: BTreeMap::from([(name("guest"), part)]),
+        data: BTreeMap::new(),
+        fallback: vec![],
+        not_before: now,
+        expires: now.plus(60),
+        grace_seconds: 0,
+    };
+    let allowed = development::Allowed::as_asked(&draft.manifest);
+    let keys = development::Keys::from_seed(&[1; 32]);
+    let accepted = development::admit(&keys, &mut draft.package(None).unwrap(), &allowed, now).unwrap();
+    Compiler::new(&Limits::default()).unwrap().compile(&accepted.bundle, &name("guest")).unwrap()
 }
 
 fn name(text: &str) -> Name {
@@ -126,8 +152,7 @@ impl Fake<'_> {
     fn with_guest(functions: u32, call: &str, splits: &[&str]) -> Self {
         let mut assignment = assignment(functions);
         let component = component(call);
-        let options = EngineOptions { slots: 1, ..EngineOptions::default() };
-        let artefact = Engine::new(&options).unwrap().compile(&component, &CheckLimits::default()).unwrap();
+        let artefact = artefact(&component);
         let (digest, size) = (Digest::of(&component), artefact.len() as u64);
         assignment.components.insert(name("guest"), ComponentGrant { digest, input: 1, size, describe: vec![] });
         let mut fake = Self::new(&assignment, splits);
@@ -139,17 +164,19 @@ impl Fake<'_> {
     fn serve(&mut self, (mut handle, running): (SlotHandle, Running)) -> Option<End> {
         while let Some(ask) = handle.receive().unwrap() {
             let bytes = if matches!(ask.verb, Verb::Read { .. }) { vec![] } else { handle.bytes(&ask).unwrap() };
-            match self.answer(&ask, &bytes) {
+            let answer = self.answer(&ask, &bytes);
+            // Before the slot hears of its commit, so that it cannot have begun the next batch.
+            if let (Verb::Commit { .. }, Some((after, stop))) = (ask.verb, self.stop)
+                && self.commits.len() == after
+            {
+                stop(&running);
+            }
+            match answer {
                 Ok((value, back)) => handle.answer(&ask, value, &back).unwrap(),
                 Err(error) => handle.refuse(&ask, &error).unwrap(),
             }
             if matches!(ask.verb, Verb::End) {
                 return Some(payload::read(&bytes).unwrap());
-            }
-            if let (Verb::Commit { .. }, Some((after, stop))) = (ask.verb, self.stop)
-                && self.commits.len() == after
-            {
-                stop(&running);
             }
         }
         None

@@ -242,7 +242,7 @@ fn limits_beyond_the_engine_are_refused() {
 fn there_is_an_end_to_instances() {
     let small = Engine::new(&EngineOptions { slots: 1, ..EngineOptions::default() }).unwrap();
     assert_eq!(small.compatibility(), engine().compatibility());
-    let artefact = engine().compile(&Guest::default().component(), &crate::CheckLimits::default()).unwrap();
+    let artefact = engine().compile_bytes(&Guest::default().component(), &crate::CheckLimits::default()).unwrap();
     // SAFETY: an engine of the same compatibility has just made it.
     let program = unsafe { small.load(&artefact) }.unwrap();
     let first = program.instance(&Settings::default(), &BatchSeed::default()).unwrap();
