@@ -147,8 +147,7 @@ impl State {
     }
 
     /// Commits what one or several slots have done: positions and prepared outputs become one. After an error this state
-    /// takes no more commits: neither abort the outputs nor go on, but open the state again, which finds out what was
-    /// committed.
+    /// takes no more commits: open the state again, which finds out what was committed.
     ///
     /// # Errors
     /// `LG0830` or `LG0836` if the record cannot be written, `LG0820` to `LG0823` if outputs cannot be committed, `LG0003`

@@ -185,6 +185,7 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
     let coordinator = Arc::new(Coordinator::new(plan, documents(job, clock)?, sources, sinks, state)?);
     let (splits, bytes) = coordinator.outlook();
     let slots = options.parallelism.min(u32::try_from(splits).unwrap_or(u32::MAX)).max(1);
+    coordinator.check_slots(slots)?;
     options.events.send(Event::Started { slots, splits, bytes, resumed });
     let report = serve_all(plan, slots, &coordinator, &options.events, stop).await?;
     coordinator.settle(report)

@@ -118,13 +118,16 @@ fn split(input: u32, position: Option<Vec<u8>>, content: &str) -> SplitGrant {
     SplitGrant { input, source: 0, name: format!("in/{input}"), size: Some(content.len() as u64), position }
 }
 
+/// What a slot may be told.
+type Order = fn(&Running);
+
 /// A TaskManager, and what it was told.
 #[derive(Default)]
 struct Fake<'a> {
     inputs: BTreeMap<u32, Vec<u8>>,
     splits: VecDeque<SplitGrant>,
     /// What is done with the slot once it has committed this often.
-    stop: Option<(usize, fn(&Running))>,
+    stop: Option<(usize, Order)>,
     /// Where it waits before it says that no split is left.
     full: Option<&'a Barrier>,
     /// The output by epoch.

@@ -5,8 +5,8 @@ use crate::checkpoint::{Change, Position, Progress};
 use crate::sink::Sinks;
 use lockgate_core::limits::Limits;
 use lockgate_core::plan::{
-    Compression, Edge, Format, FormatKind, Node, OnError, Output, Sink, SinkConnector, Source as SourceNode,
-    SourceConnector, dead_letter_fields,
+    Compression, Edge, Format, FormatKind, Nexmark, NexmarkTable, Node, OnError, Output, Sink, SinkConnector,
+    Source as SourceNode, SourceConnector, dead_letter_fields,
 };
 use lockgate_core::types::{Field, LogicalType};
 use lockgate_core::{Digest, Name};
@@ -301,4 +301,28 @@ pub(super) fn sinks(world: &World, state: &State) -> Sinks {
         }
     }
     sinks
+}
+
+#[test]
+fn slots_that_splits_would_wait_for_in_vain_are_refused() {
+    let nexmark = |splits| {
+        let (table, events) = (NexmarkTable::Bid, None);
+        let settings = Nexmark { table, events, rate: None, seed: 1, splits, prepared: 0 };
+        source::connect(&SourceConnector::Nexmark(settings), &Volumes::default(), &Arc::default()).unwrap()
+    };
+    for (splits, files, enough) in [(1, 0, 1), (4, 0, 4), (1, 1, 2), (2, 3, 3)] {
+        let world = World::plain();
+        (0..files).for_each(|file| world.numbers(&format!("in/{file}"), 0..1));
+        let plan = &world.job.plan;
+        let mut all = BTreeMap::from([(1, nexmark(splits))]);
+        if files > 0 {
+            all.append(&mut sources(plan, &world.volumes, &Stop::default()).unwrap());
+        }
+        let (state, _) = State::open(&world.state(), &world.job.identity).unwrap();
+        let coordinator = Coordinator::new(plan, vec![], all, Sinks::new(), state).unwrap();
+        let refused = coordinator.check_slots(enough - 1).unwrap_err();
+        assert_eq!(refused.code(), code::SPLITS_STARVE);
+        assert!(refused.cause().contains(&format!("need {enough} slots")), "{refused}");
+        assert!(coordinator.check_slots(enough).is_ok());
+    }
 }
