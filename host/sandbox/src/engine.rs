@@ -112,18 +112,30 @@ impl Engine {
         Program::new(self, &component)
     }
 
+    /// Compiles a component of a verified bundle and makes a program of it.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`] and [`Engine::load`].
+    pub fn program(&self, component: &Verified<ComponentRef<'_>>, limits: &CheckLimits) -> Result<Program> {
+        self.program_of_bytes(component.bytes, limits)
+    }
+
     /// Compiles a component and asks it for its functions. Runs its start functions and `describe`, never `transform`.
     ///
     /// # Errors
-    /// As [`Engine::compile`], [`Engine::load`] and [`crate::Instance::describe`].
-    #[expect(unsafe_code, reason = "the artefact is of this very engine")]
+    /// As [`Engine::program`] and [`crate::Instance::describe`].
     pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
-        let artefact = self.compile_bytes(component, &CheckLimits::default())?;
-        // SAFETY: this engine has just made it.
-        let program = unsafe { self.load(&artefact)? };
+        let program = self.program_of_bytes(component, &CheckLimits::default())?;
         let settings = Settings { limits: *limits, ..Settings::default() };
         let described = program.instance(&settings, &BatchSeed::default()).and_then(|mut instance| instance.describe());
         described.map_err(|failed: CallError| failed.error)
+    }
+
+    #[expect(unsafe_code, reason = "the artefact is of this very engine")]
+    fn program_of_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Program> {
+        let artefact = self.compile_bytes(component, limits)?;
+        // SAFETY: this engine has just made it.
+        unsafe { self.load(&artefact) }
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

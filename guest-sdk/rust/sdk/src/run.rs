@@ -65,6 +65,8 @@ pub fn write<'a, A: Argument<'a>, W: Writer, R: Written>(
     let (reader, mask) = Inputs::new(batch).open::<A>()?;
     let rows = batch.len();
     let mut writer = W::with_capacity(rows);
+    // What is written is often about as long as what was read.
+    writer.reserve(batch.columns.iter().flat_map(|column| column.buffers.get(1)).map(Vec::len).sum());
     let mut rest = Survivors::new(rows);
     each_row(rows, &mask, |row, valid| {
         match if valid { f(A::read(&reader, row), &mut writer).outcome() } else { Outcome::Null } {

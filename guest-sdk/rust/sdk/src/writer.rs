@@ -112,6 +112,9 @@ impl Build for BoolBuilder {
     }
 }
 
+/// The longest run of bytes that is copied word by word.
+const SHORT: usize = 40;
+
 /// Writes the bytes of one row straight into the column.
 #[derive(Clone, Debug)]
 pub struct BytesWriter {
@@ -127,11 +130,16 @@ impl BytesWriter {
     /// Appends `bytes` to the row.
     #[inline(always)]
     pub fn push(&mut self, bytes: &[u8]) {
-        match bytes {
-            // Serialisers write many single bytes; copying is a call to the host's runtime.
-            [byte] => self.data.push(*byte),
-            _ => self.data.extend_from_slice(bytes),
+        // A copy of any length is a call to the host's runtime, which costs more than to copy a few bytes here.
+        if bytes.len() > SHORT {
+            return self.data.extend_from_slice(bytes);
         }
+        self.data.reserve(bytes.len());
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.data.extend_from_slice(word));
+        let (halves, rest) = rest.as_chunks::<4>();
+        halves.iter().for_each(|half| self.data.extend_from_slice(half));
+        rest.iter().for_each(|byte| self.data.push(*byte));
     }
 
     /// What has been written of the row.
@@ -210,13 +218,42 @@ impl TextWriter {
 
     /// Turns ASCII letters in what has been written of the row into upper case.
     pub fn make_ascii_uppercase(&mut self) {
-        self.0.written().make_ascii_uppercase();
+        change_case(self.0.written(), b'a');
     }
 
     /// Turns ASCII letters in what has been written of the row into lower case.
     pub fn make_ascii_lowercase(&mut self) {
-        self.0.written().make_ascii_lowercase();
+        change_case(self.0.written(), b'A');
     }
+}
+
+/// Changes the case of each byte that is one of the 26 letters from `first` on, eight bytes at a time.
+#[inline]
+fn change_case(text: &mut [u8], first: u8) {
+    let (words, rest) = text.as_chunks_mut::<8>();
+    for word in words {
+        let value = u64::from_le_bytes(*word);
+        *word = (value ^ cased(value, first)).to_le_bytes();
+    }
+    let (halves, rest) = rest.as_chunks_mut::<4>();
+    for half in halves {
+        let value = u32::from_le_bytes(*half);
+        *half = (value ^ cased(u64::from(value), first) as u32).to_le_bytes();
+    }
+    for byte in rest {
+        *byte ^= cased(u64::from(*byte), first) as u8;
+    }
+}
+
+/// The bit between upper and lower case, in each byte that is one of the 26 letters from `first` on.
+#[inline(always)]
+fn cased(word: u64, first: u8) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // Without its top bit no byte carries into the next; the top bits then say which bytes reach a bound.
+    let low = word & !HIGH;
+    let reaches = |bound: u8| low + ONES * u64::from(0x80 - bound);
+    ((reaches(first) ^ reaches(first + 26)) & !word & HIGH) >> 2
 }
 
 impl fmt::Write for TextWriter {
@@ -250,6 +287,11 @@ impl std::io::Write for TextWriter {
         Ok(bytes.len())
     }
 
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.write(bytes).map(drop)
+    }
+
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
@@ -264,6 +306,9 @@ pub trait Writer: Build {
     /// Adds the column's field.
     fn fields(name: &str, nullable: bool, fields: &mut Vec<Field>);
 
+    /// Makes room for `bytes` bytes of all rows together.
+    fn reserve(&mut self, bytes: usize);
+
     /// Ends the row.
     fn end_row(&mut self);
 
@@ -274,6 +319,10 @@ pub trait Writer: Build {
 impl Writer for TextWriter {
     fn fields(name: &str, nullable: bool, fields: &mut Vec<Field>) {
         fields.push(Field::new(name, "utf8", nullable));
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        self.0.data.reserve(bytes);
     }
 
     #[inline(always)]
@@ -291,6 +340,10 @@ impl Writer for BytesWriter {
         fields.push(Field::new(name, "binary", nullable));
     }
 
+    fn reserve(&mut self, bytes: usize) {
+        self.data.reserve(bytes);
+    }
+
     #[inline(always)]
     fn end_row(&mut self) {
         self.end();
@@ -298,5 +351,39 @@ impl Writer for BytesWriter {
 
     fn clear_row(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_copied_whatever_their_number() {
+        let all: Vec<u8> = (0..=u8::MAX).collect();
+        let mut writer = BytesWriter::with_capacity(0);
+        let mut expected = Vec::new();
+        for length in (0..2 * SHORT).chain([all.len()]) {
+            let part = all.get(..length).unwrap_or_default();
+            writer.push(part);
+            expected.extend_from_slice(part);
+        }
+        assert_eq!(writer.data, expected);
+    }
+
+    #[test]
+    fn letters_change_their_case_and_nothing_else_does() {
+        // Every byte of ASCII beside every kind of neighbour, and characters whose bytes are above.
+        let text: String = (0..=127_u8).flat_map(|byte| [char::from(byte), 'é', 'z', char::from(127 - byte)]).collect();
+        for change in [TextWriter::make_ascii_uppercase, TextWriter::make_ascii_lowercase] {
+            let mut writer = TextWriter::with_capacity(1);
+            writer.push_str("aZ");
+            writer.end_row();
+            writer.push_str(&text);
+            change(&mut writer);
+            let upper = writer.0.data.contains(&b'Q') && !writer.0.written().contains(&b'q');
+            let expected = if upper { text.to_ascii_uppercase() } else { text.to_ascii_lowercase() };
+            assert_eq!(writer.0.data, format!("aZ{expected}").into_bytes());
+        }
     }
 }
