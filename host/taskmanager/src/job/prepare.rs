@@ -61,7 +61,10 @@ pub fn prepare(
             Some(bytes) => bytes,
             None => {
                 let bytes = compiler.compile(bundle, component.name)?;
-                cache.put(&id, &bytes)?;
+                // Without a cache the next start is slower, no more.
+                if let Err(error) = cache.put(&id, &bytes) {
+                    tracing::warn!(%error, "a compiled component cannot be kept");
+                }
                 bytes
             }
         };
