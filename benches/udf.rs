@@ -49,8 +49,10 @@ impl Guests {
     fn new() -> Result<Self> {
         let project = Project::new(&manifest("to_eur", "float64"), None)?;
         let options = EngineOptions { slots: 1, ..EngineOptions::default() };
-        let component = project.parts.values().next().ok_or("no component")?;
-        let program = Engine::new(&options)?.program(&component.wasm, &CheckLimits::default())?;
+        let bundle = project.admit()?;
+        let name = project.parts.keys().next().ok_or("no component")?;
+        let component = bundle.component(name).ok_or("no component")?;
+        let program = Engine::new(&options)?.program(&component, &CheckLimits::default())?;
         Ok(Self { program, project })
     }
 

@@ -54,13 +54,29 @@ fn every_command_that_is_named_exists() {
     none(unknown);
 }
 
-/// Each row of the table under "Invariants" names, in its last cell, a test that exists, or says "not yet".
+/// Each row of the table under "Invariants" names, in its last cell, tests that exist, or says "not yet".
 #[test]
 fn every_invariant_has_its_test() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Invariants")).expect("a section Invariants");
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert!(rows.len() >= 10, "the table has {} rows", rows.len());
+    none(untested(&rows));
+}
+
+/// So does each row of the threat model's tables.
+#[test]
+fn every_claim_of_the_threat_model_has_its_test() {
+    let text = std::fs::read_to_string(root().join("docs/threat-model.md")).expect("the threat model");
+    let lines = text.lines().zip(text.lines().skip(1));
+    let heads: Vec<&str> = lines.filter(|(_, next)| next.starts_with("|--")).map(|(head, _)| head).collect();
+    assert!(heads.len() >= 5 && heads.iter().all(|head| head.ends_with("| test |")), "{heads:?}");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !heads.contains(line)).collect();
+    none(untested(&rows));
+}
+
+/// What is wrong with the last cells of these rows.
+fn untested(rows: &[&str]) -> Vec<String> {
     let sources = files("rs");
     let exists = |name: &str| sources.iter().any(|file| file.text.contains(&format!("fn {name}(")));
     let mut without = Vec::new();
@@ -73,7 +89,7 @@ fn every_invariant_has_its_test() {
         let missing = names.into_iter().filter(|name| !exists(name.rsplit("::").next().unwrap_or(name)));
         without.extend(missing.map(|name| format!("there is no test {name}")));
     }
-    none(without);
+    without
 }
 
 /// The targets of all links that stay within the repository, code left out.

@@ -89,7 +89,7 @@ fn guest_clippy() -> Result {
     // In release, where the guests' procedural macros are compiled already.
     each_guest_workspace(
         "clippy",
-        &["--workspace", "--all-targets", "--release", "--target", GUEST_TARGET, "--", "-D", "warnings"],
+        &["--workspace", "--lib", "--release", "--target", GUEST_TARGET, "--", "-D", "warnings"],
     )
 }
 

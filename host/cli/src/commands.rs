@@ -46,7 +46,7 @@ pub type Outcome = Result<(), Failure>;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Makes a project that builds and passes its test as it is.
+    /// Makes a project that builds, passes its test and runs as it is.
     New(new::New),
     /// Builds a project into a bundle that waits for its signatures.
     Build(build::Build),

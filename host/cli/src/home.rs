@@ -3,8 +3,10 @@
 //! In `$LOCKGATE_HOME`, or the user's data directory. Made on first use, closed to other users.
 
 use crate::{files, keyfile};
+use lockgate_core::dsse::{Envelope, MAX_ENVELOPE};
 use lockgate_core::error::code;
 use lockgate_core::keys::SecretKey;
+use lockgate_core::trust::TrustDomain;
 use lockgate_core::trust::development::Keys;
 use lockgate_core::{Digest, Error, Result};
 use std::fs::DirBuilder;
@@ -32,6 +34,12 @@ impl Home {
         Ok(Self(path))
     }
 
+    /// The directory `path`, which is there.
+    #[cfg(test)]
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     /// Where the states of jobs are.
     pub fn state(&self) -> PathBuf {
         self.0.join("state")
@@ -51,6 +59,32 @@ impl Home {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|error| files::failed(&folder, &error))?;
         Ok(folder.join(root.hex()))
+    }
+
+    /// The operator root that bundles of a trust domain were first run under here, if any were.
+    ///
+    /// # Errors
+    /// `LG0002` if it cannot be read, `LG0403` to `LG0405` if it is damaged.
+    pub fn pin(&self, domain: &TrustDomain) -> Result<Option<Envelope>> {
+        let path = self.pin_file(domain);
+        if !path.try_exists().map_err(|error| files::failed(&path, &error))? {
+            return Ok(None);
+        }
+        let root = Envelope::parse(&files::read(&path, MAX_ENVELOPE as u64)?);
+        root.map(Some).map_err(|error| error.at(path.display().to_string()))
+    }
+
+    /// Remembers that operator root.
+    ///
+    /// # Errors
+    /// `LG0002`.
+    pub fn remember_pin(&self, domain: &TrustDomain, root: &Envelope) -> Result<()> {
+        files::replace(&self.pin_file(domain), &root.to_json()?)
+    }
+
+    /// A trust domain has no character that means anything in a path.
+    fn pin_file(&self, domain: &TrustDomain) -> PathBuf {
+        self.0.join("pins").join(format!("{domain}.json"))
     }
 
     /// The development keys, and the file of the key that they come from if it was made just now.

@@ -20,6 +20,8 @@ use clap::Parser;
 use lockgate_core::Error;
 use lockgate_core::error::code;
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Runs signed WebAssembly functions on streams of data without trusting them.
 #[derive(Debug, Parser)]
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error),
     };
+    listen();
     let output = output::Output::new(cli.output);
     match cli.command.run(&output) {
         Ok(()) => ExitCode::from(exit::OK),
@@ -45,6 +48,22 @@ fn main() -> ExitCode {
             ExitCode::from(exit::code(&failure.0))
         }
     }
+}
+
+/// Shows events of the TaskManager (an artefact that cannot be trusted, for example) on standard error: warnings and
+/// worse, or what `LOCKGATE_LOG` asks for.
+fn listen() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .with_env_var("LOCKGATE_LOG")
+        .from_env_lossy();
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_ansi(terminal)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .without_time()
+        .init();
 }
 
 /// Help and version go to standard output; a mistake is told as every other error is when JSON was asked for.

@@ -39,7 +39,7 @@ impl Output {
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
         let mut line = match self.format {
             Format::Text => text(),
-            Format::Json => serde_json::to_string(value).unwrap_or_default(),
+            Format::Json => json_line(value),
         };
         if !line.ends_with('\n') {
             line.push('\n');
@@ -52,7 +52,7 @@ impl Output {
     pub fn aside<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
         let line = match self.format {
             Format::Text => text(),
-            Format::Json => serde_json::to_string(value).unwrap_or_default() + "\n",
+            Format::Json => json_line(value) + "\n",
         };
         let _ = anstream::stderr().write_all(line.as_bytes());
     }
@@ -70,7 +70,7 @@ impl Output {
         for error in errors {
             let written = match self.format {
                 Format::Text => show(error, &mut text),
-                Format::Json => writeln!(text, "{}", json(error)),
+                Format::Json => writeln!(text, "{}", json_line(&json(error))),
             };
             // Writing to a string does not fail.
             debug_assert!(written.is_ok());
@@ -103,19 +103,37 @@ fn json(error: &Error) -> serde_json::Value {
     })
 }
 
+/// `value` as one line of JSON. JSON itself lets some characters stand in strings that steer a terminal (U+009B begins
+/// an escape sequence as much as ESC does), so they are spelt out; outside of strings there are none.
+fn json_line<T: Serialize>(value: &T) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    json.chars().fold(String::with_capacity(json.len()), |mut out, c| {
+        if steers(c) {
+            // All of them are below U+10000. Writing to a string does not fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
 /// `text` in one line, with control characters and those that change the direction of writing spelt out.
 pub fn plain(text: &str) -> String {
-    let odd = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if odd(c) {
+        if steers(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
         }
         out
     })
+}
+
+/// Whether a character can steer a terminal or the direction of writing.
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
 }
 
 /// A table of two columns, without lines.
@@ -147,8 +165,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn json_cannot_either_and_says_the_same() {
+        let text = "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{61c}\n\"é😀";
+        let line = json_line(&text);
+        assert!(!line.contains(steers), "{line:?}");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+    }
+
+    #[test]
     fn nothing_can_move_the_cursor() {
         assert_eq!(plain("a\u{1b}[2Jb\r\n\u{202e}é"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{202e}é");
+        assert_eq!(plain("a\u{61c}b"), "a\\u{61c}b");
         assert_eq!(pairs([("name", "a\nb".to_owned())]), "name  a\\u{a}b\n");
     }
 }

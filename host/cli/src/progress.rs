@@ -119,11 +119,11 @@ impl Inner {
 pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, stdout_taken: bool) {
     let node = |at: usize| {
         report.slots.iter().filter_map(|slot| slot.nodes.get(at)).fold(NodeUsage::default(), |sum, more| NodeUsage {
-            rows_in: sum.rows_in + more.rows_in,
-            rows_out: sum.rows_out + more.rows_out,
-            failed: sum.failed + more.failed,
-            dead: sum.dead + more.dead,
-            batches: sum.batches + more.batches,
+            rows_in: sum.rows_in.saturating_add(more.rows_in),
+            rows_out: sum.rows_out.saturating_add(more.rows_out),
+            failed: sum.failed.saturating_add(more.failed),
+            dead: sum.dead.saturating_add(more.dead),
+            batches: sum.batches.saturating_add(more.batches),
         })
     };
     let function = |at: usize| {
@@ -131,17 +131,17 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         each.map(|(_, usage)| usage).fold(None, |sum: Option<FunctionUsage>, more| {
             let sum = sum.unwrap_or_default();
             Some(FunctionUsage {
-                calls: sum.calls + more.calls,
-                traps: sum.traps + more.traps,
-                instances: sum.instances + more.instances,
-                fuel: sum.fuel + more.fuel,
-                start_fuel: sum.start_fuel + more.start_fuel,
+                calls: sum.calls.saturating_add(more.calls),
+                traps: sum.traps.saturating_add(more.traps),
+                instances: sum.instances.saturating_add(more.instances),
+                fuel: sum.fuel.saturating_add(more.fuel),
+                start_fuel: sum.start_fuel.saturating_add(more.start_fuel),
                 // Slots share the work evenly enough that the greater of their quantiles is an honest one for all.
                 fuel_p50: sum.fuel_p50.max(more.fuel_p50),
                 fuel_p99: sum.fuel_p99.max(more.fuel_p99),
                 fuel_max: sum.fuel_max.max(more.fuel_max),
                 memory: sum.memory.max(more.memory),
-                log_dropped: sum.log_dropped + more.log_dropped,
+                log_dropped: sum.log_dropped.saturating_add(more.log_dropped),
             })
         })
     };
@@ -158,7 +158,8 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         "cpu-seconds": report.slots.iter().map(|slot| slot.cpu as f64 / 1e9).sum::<f64>(),
         "nodes": nodes.iter().map(|(name, kind, node, function)| json!({
             "name": name, "kind": kind_of(kind), "rows-in": node.rows_in, "rows-out": node.rows_out,
-            "failed": node.failed, "dead-lettered": node.dead, "batches": node.batches, "function": function,
+            "failed": node.failed, "dead-lettered": node.dead, "batches": node.batches,
+            "function": function.as_ref().map(function_json),
         })).collect::<Vec<_>>(),
     });
     let text = || {
@@ -180,13 +181,23 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         let state = if report.finished { "finished" } else { "stopped; the next run goes on from the last commit" };
         let rate = read as f64 / seconds.max(0.001);
         let line = format!(
-            "{} records in {seconds:.2} s, {}/s: {state}\n",
+            "{} record{} in {seconds:.2} s, {}/s: {state}\n",
             human::grouped(read),
+            if read == 1 { "" } else { "s" },
             human::about_count(rate as u64)
         );
         table(Some(&header), rows) + &line
     };
     if stdout_taken { output.aside(&value, text) } else { output.result(&value, text) }
+}
+
+fn function_json(usage: &FunctionUsage) -> serde_json::Value {
+    json!({
+        "calls": usage.calls, "traps": usage.traps, "instances": usage.instances,
+        "fuel": usage.fuel, "start-fuel": usage.start_fuel,
+        "fuel-per-record": { "p50": usage.fuel_p50, "p99": usage.fuel_p99, "max": usage.fuel_max },
+        "memory": usage.memory, "log-dropped": usage.log_dropped,
+    })
 }
 
 fn kind_of(kind: &NodeKind) -> &'static str {

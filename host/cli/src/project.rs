@@ -32,6 +32,8 @@ pub type Errors = Vec<Error>;
 pub struct Project {
     /// Its folder.
     pub folder: PathBuf,
+    /// The manifest's file, as it is shown.
+    file: String,
     /// The manifest's text, to find places in.
     text: String,
     /// The manifest as it was read.
@@ -68,7 +70,10 @@ impl Project {
     pub fn open(folder: &Path) -> Result<Self, Errors> {
         let (folder, file) = match folder.is_dir() {
             true => (folder.to_owned(), folder.join(MANIFEST)),
-            false => (folder.parent().map(Path::to_owned).unwrap_or_default(), folder.to_owned()),
+            false => {
+                let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+                (parent.unwrap_or(Path::new(".")).to_owned(), folder.to_owned())
+            }
         };
         let help = "give the folder of a project; `lockgate new NAME` makes one";
         let bytes = files::read(&file, Manifest::MAX_BYTES as u64).map_err(|error| vec![error.help(help)])?;
@@ -77,7 +82,7 @@ impl Project {
         })?;
         let shown = file.display().to_string();
         let manifest = Manifest::parse_toml(&text, &shown)?;
-        Ok(Self { folder, text, manifest })
+        Ok(Self { folder, file: shown, text, manifest })
     }
 
     /// Compiles the project's crate for `wasm32-wasip2` with cargo, if it has one.
@@ -169,8 +174,8 @@ impl Project {
 
     /// Places such as `operator score` become places in the manifest's file.
     fn located(&self, errors: Errors) -> Errors {
-        let file = self.folder.join(MANIFEST).display().to_string();
-        let locate = |error: Error| match error.place().and_then(|place| manifest::locate(&self.text, &file, place)) {
+        let find = |place: &str| manifest::locate(&self.text, &self.file, place);
+        let locate = |error: Error| match error.place().and_then(find) {
             Some(place) => {
                 let (node, cause) = (error.place().unwrap_or_default(), error.cause());
                 let cause = if cause.contains(node) { cause.to_owned() } else { format!("{node}: {cause}") };

@@ -139,7 +139,8 @@ impl Envelope {
                 code::BAD_SIGNATURE,
                 format!("{what} carries a signature in the name of key {} that does not fit its content", key.short()),
             ),
-            (None, 0) => Error::new(code::UNTRUSTED_SIGNER, self.strangers(what)),
+            (None, 0) => Error::new(code::UNTRUSTED_SIGNER, self.strangers(what))
+                .help("let those sign whose keys the trust documents name for this, or do not trust it"),
             (None, _) => Error::new(
                 code::THRESHOLD,
                 format!("{what} is signed by {count} of the keys that count, {needed} are needed"),

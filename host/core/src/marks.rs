@@ -22,6 +22,8 @@ pub const MAX_JUMP: u64 = 1 << 32;
 pub const CLOCK_SLACK: i64 = 300;
 /// The most jobs of one tenant that are kept in mind, so that a tenant can fill up nobody's marks but its own.
 pub const MAX_JOBS: usize = 1_000;
+/// The most touches of all those jobs together, for the same reason: they take the most room by far.
+pub const MAX_TOUCHES: usize = 8_192;
 /// The largest file of marks, in bytes.
 pub const MAX_MARKS: usize = 64 << 20;
 
@@ -183,6 +185,12 @@ impl Marks {
             let cause = format!("tenant {tenant} has had {MAX_JOBS} jobs on this TaskManager, {job} would be one more");
             return Err(Error::new(code::MARKS_FULL, cause));
         }
+        let others = marks.jobs.iter().filter(|(name, _)| *name != job);
+        let touches = others.map(|(_, mark)| mark.touches.len()).sum::<usize>() + next.touches.len();
+        if touches > MAX_TOUCHES {
+            let cause = format!("the jobs of tenant {tenant} would touch {touches} things on this TaskManager");
+            return Err(Error::new(code::MARKS_FULL, format!("{cause}, at most {MAX_TOUCHES} are kept in mind")));
+        }
         marks.jobs.insert(job.clone(), next);
         Ok(())
     }
@@ -304,6 +312,26 @@ mod tests {
         }
         assert_eq!(admit("acme", MAX_JOBS).unwrap_err().code(), code::MARKS_FULL);
         assert!(admit("acme", 1).is_ok());
+    }
+
+    #[test]
+    fn what_its_jobs_touch_fills_up_its_own_marks_too() {
+        let mut marks = some();
+        let mut admit = |job: usize, version: u64, touched: usize| {
+            let touch = |n: usize| Digest::of(format!("{job} {n}").as_bytes());
+            let touches = (0..touched).map(touch).collect();
+            let mark = JobMark { release: reference(1, version, &version.to_string()), touches };
+            marks.advance_job("it", &Name::new("acme").unwrap(), &Name::new(&format!("job-{job}")).unwrap(), mark)
+        };
+        let most = crate::statement::MAX_TOUCHES;
+        for job in 0..MAX_TOUCHES / most {
+            admit(job, 1, most).unwrap();
+        }
+        assert_eq!(admit(MAX_TOUCHES, 1, 1).unwrap_err().code(), code::MARKS_FULL);
+        // A new version counts in place of the old one.
+        admit(0, 2, most - 1).unwrap();
+        admit(MAX_TOUCHES, 1, 1).unwrap();
+        assert!(marks.encode().unwrap().len() < MAX_MARKS / 64, "a tenant takes more than its share");
     }
 
     proptest! {

@@ -29,6 +29,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Errors beyond this many are dropped: nobody reads them.
 const MAX_ERRORS: usize = 100;
+/// The most values in a batch. A null costs its sender three bytes and its column sixteen, so that a small file could
+/// otherwise become a large batch.
+const MAX_CELLS: usize = 1 << 23;
 /// The most columns of all nodes together.
 const MAX_TOTAL_COLUMNS: usize = 65_536;
 /// Rows in a full batch, if the manifest does not say.
@@ -67,7 +70,9 @@ impl Planner {
         let values = parameters::resolve(manifest, parameters, &mut problems);
         functions::check_components(manifest, descriptions, &mut problems);
         let graph = Graph::build(manifest, &mut problems);
-        let mut typing = Typing { graph: &graph, descriptions, values, problems, done: BTreeMap::new(), columns: 0 };
+        let batch_rows = manifest.job.batch_rows.unwrap_or(BATCH_ROWS);
+        let mut typing =
+            Typing { graph: &graph, descriptions, values, problems, done: BTreeMap::new(), columns: 0, batch_rows };
         for draft in &graph.order {
             if typing.problems.is_full() {
                 break;
@@ -81,7 +86,7 @@ impl Planner {
         let mut plan = Plan {
             nodes: graph.order.iter().filter_map(|draft| done.remove(draft)).collect(),
             limits: Limits::with(&manifest.limits),
-            batch_rows: manifest.job.batch_rows.unwrap_or(BATCH_ROWS),
+            batch_rows,
             checkpoint_interval: manifest.job.checkpoint_interval_ms.unwrap_or(CHECKPOINT_INTERVAL),
         };
         prune::prune(&mut plan);
@@ -127,6 +132,7 @@ struct Typing<'m, 'g> {
     /// By index of the draft.
     done: BTreeMap<usize, Node>,
     columns: usize,
+    batch_rows: u32,
 }
 
 impl<'m> Typing<'m, '_> {
@@ -139,6 +145,13 @@ impl<'m> Typing<'m, '_> {
             if output.fields.is_empty() {
                 let error = Error::new(code::NO_COLUMNS, format!("output {} has no columns", output.name));
                 return self.problems.add(&place, error.help("keep at least one column"));
+            }
+            let cells = (self.batch_rows as usize).saturating_mul(output.fields.len());
+            if output.fields.len() <= Plan::MAX_COLUMNS && cells > MAX_CELLS {
+                let (rows, columns) = (human::grouped(self.batch_rows.into()), output.fields.len());
+                let cause = format!("batches of {rows} rows with {columns} columns are too large");
+                let help = "choose fewer columns with `keep` or `select`, or a lower `batch-rows` under [job]";
+                return self.problems.add(&place, Error::new(code::TOO_MANY, cause).help(help));
             }
             if output.fields.len() > Plan::MAX_COLUMNS {
                 let cause =
@@ -161,7 +174,8 @@ impl<'m> Typing<'m, '_> {
         match draft.kind {
             Kind::Source(source) => {
                 let on_error = self.on_error(source.on_error.as_ref());
-                connectors::source(source, on_error, place, &mut self.problems).map(|typed| (Vec::new(), typed))
+                connectors::source(source, on_error, self.batch_rows, place, &mut self.problems)
+                    .map(|typed| (Vec::new(), typed))
             }
             Kind::Operator(operator) => {
                 let (edges, input) = self.input(draft, place)?;

@@ -171,8 +171,30 @@ fn refuse(text: &str) -> Error {
     if LATER.iter().any(|prefix| text.starts_with(prefix)) {
         Error::new(code::UNSUPPORTED_TYPE, format!("type {shown:?} is not supported yet"))
     } else {
-        Error::new(code::UNKNOWN_TYPE, format!("{shown:?} is not a logical type"))
+        let error = Error::new(code::UNKNOWN_TYPE, format!("{shown:?} is not a logical type"));
+        match meant(text) {
+            Some(meant) => error.help(format!("did you mean `{meant}`?")),
+            None => error,
+        }
     }
+}
+
+/// What SQL, Rust or Python call otherwise.
+fn meant(text: &str) -> Option<&'static str> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "float" | "double" | "f64" | "number" => "float64",
+        "real" | "f32" => "float32",
+        "int" | "integer" | "long" | "bigint" | "i64" => "int64",
+        "i32" => "int32",
+        "string" | "str" | "text" | "varchar" | "char" => "utf8",
+        "boolean" => "bool",
+        "bytes" | "blob" | "bytea" | "varbinary" => "binary",
+        "date" => "date32",
+        "timestamp" | "datetime" => "timestamp[us]",
+        "timestamptz" => "timestamp[us, UTC]",
+        "decimal" | "numeric" => "decimal128(38, 10)",
+        _ => return None,
+    })
 }
 
 impl TryFrom<String> for LogicalType {

@@ -56,6 +56,13 @@ impl<T> Deref for Verified<T> {
     }
 }
 
+impl Verified<Bundle> {
+    /// A component of the bundle by its name in the manifest: as verified as the bundle is.
+    pub fn component(&self, name: &Name) -> Option<Verified<ComponentRef<'_>>> {
+        self.0.components().find(|component| component.name == name).map(Verified)
+    }
+}
+
 /// As what a bundle is to run. Whoever asks is not trusted: no kind demands less than [`Admission::Start`], except that a
 /// restart is granted the signed grace for everything that expires, and a fallback for the bundle.
 #[derive(Clone, Copy, Debug)]

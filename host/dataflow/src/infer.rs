@@ -5,6 +5,7 @@
 
 use crate::Input;
 use crate::civil::{parse_date, parse_timestamp};
+use crate::columns::truncate;
 use crate::decode::csv::Records;
 use crate::decode::stream::Stream;
 use crate::decode::{Limits, compression, parquet};
@@ -20,6 +21,8 @@ use std::collections::HashMap;
 
 const SAMPLE_RECORDS: usize = 10_000;
 const SAMPLE_BYTES: u64 = 16 << 20;
+/// The most bytes of an error's text.
+const MAX_CAUSE: usize = 500;
 
 /// The columns of a split named `split` (its ending decides `Compression::Auto`), as the format's decoder can read them.
 ///
@@ -61,8 +64,9 @@ pub fn infer(format: &Format, split: &str, input: &mut dyn Input) -> Result<Vec<
     Ok(fields)
 }
 
+/// Names of columns and the parsers' own words come from the data, however long.
 fn refuse(cause: String) -> Error {
-    Error::new(code::NOT_INFERRED, cause)
+    Error::new(code::NOT_INFERRED, truncate(&cause, MAX_CAUSE))
 }
 
 fn from_parquet(input: &mut dyn Input) -> Result<Vec<Field>> {
@@ -300,6 +304,15 @@ mod tests {
         let shown =
             |field: Field| format!("{}: {}{}", field.name, field.data_type, if field.nullable { "?" } else { "" });
         Ok(fields.into_iter().map(shown).collect())
+    }
+
+    #[test]
+    fn a_long_name_makes_no_long_error() {
+        let name = "é".repeat(100_000);
+        for text in [format!("{{\"{name}\":1}}\n{{\"{name}\":[]}}"), format!("{{\"{name}\":1}}")] {
+            let error = inferred(FormatKind::Json, "x", text).unwrap_err();
+            assert!(error.code() == code::NOT_INFERRED && error.cause().len() <= MAX_CAUSE, "{}", error.cause().len());
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
 use lockgate_core::plan::Format;
 use lockgate_core::types::{Field, FunctionDescription};
-use lockgate_core::verify::{Bundle, Verified};
+use lockgate_core::verify::{Bundle, ComponentRef, Verified};
 use lockgate_core::{Error, Name, Result};
 use lockgate_dataflow::Input;
 use lockgate_sandbox::{CheckLimits, Engine, EngineOptions};
@@ -34,15 +34,15 @@ impl Compiler {
         self.engine.compatibility()
     }
 
-    /// Compiles a component of a verified bundle.
+    /// Checks a component of a verified bundle: that it may be compiled, and imports what was signed. To be done even
+    /// where its artefact is at hand: another bundle, which says something else of it, may have brought that.
     ///
     /// # Errors
     /// `LG05nn` if the component is not one that may run.
-    pub fn compile(&self, bundle: &Verified<Bundle>, component: &Name) -> Result<Vec<u8>> {
-        let found = bundle.components().find(|found| found.name == component);
-        let found =
-            found.ok_or_else(|| Error::new(code::INTERNAL, format!("no component {component} in the bundle")))?;
-        let info = lockgate_sandbox::inspect(found.bytes, &CheckLimits::default())?;
+    pub fn check(bundle: &Verified<Bundle>, component: &Name) -> Result<()> {
+        let found = find(bundle, component)?;
+        let info = lockgate_sandbox::inspect(found.bytes, &CheckLimits::default())
+            .map_err(|error| error.at(format!("component {component}")))?;
         if info.imports != found.imports {
             return Err(Error::new(
                 code::IMPORTS_DIFFER,
@@ -50,9 +50,16 @@ impl Compiler {
             )
             .help("Build and sign the bundle again; if it came from elsewhere, do not trust it."));
         }
-        self.engine
-            .compile(found.bytes, &CheckLimits::default())
-            .map_err(|error| error.at(format!("component {component}")))
+        Ok(())
+    }
+
+    /// Compiles a component of a verified bundle that has been [checked](Self::check).
+    ///
+    /// # Errors
+    /// `LG05nn` if the component is not one that may run.
+    pub fn compile(&self, bundle: &Verified<Bundle>, component: &Name) -> Result<Vec<u8>> {
+        let found = find(bundle, component)?;
+        self.engine.compile(&found, &CheckLimits::default()).map_err(|error| error.at(format!("component {component}")))
     }
 
     /// What a component imports and exports, without compiling it.
@@ -70,6 +77,11 @@ impl Compiler {
     pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
         self.engine.describe(component, limits)
     }
+}
+
+fn find<'a>(bundle: &'a Verified<Bundle>, component: &Name) -> Result<Verified<ComponentRef<'a>>> {
+    let missing = || Error::new(code::INTERNAL, format!("no component {component} in the bundle"));
+    bundle.component(component).ok_or_else(missing)
 }
 
 /// Infers the schema of a source of this format from the bytes of one of its splits: for authors, whose manifest then has it signed.

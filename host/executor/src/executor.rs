@@ -9,7 +9,7 @@ use lockgate_sandbox::{Cancel, Engine, EngineOptions, Program};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, Thread};
 
 /// How an executor is set up.
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +42,10 @@ pub(crate) struct Control {
     pub(crate) cancel: Cancel,
 }
 
-/// A slot that runs, as the TaskManager holds it.
+/// A slot that runs, as the TaskManager holds it. It ends with its link, or at its next ask after that.
 pub struct Running {
     control: Control,
-    thread: JoinHandle<()>,
+    thread: Thread,
 }
 
 impl Executor {
@@ -73,7 +73,7 @@ impl Executor {
             .stack_size(4 << 20)
             .spawn(move || slot::run(slot_end, &shared, &theirs))
             .map_err(|error| Error::new(code::IO, format!("no thread for a task slot: {error}")))?;
-        Ok((SlotHandle::new(end), Running { control, thread }))
+        Ok((SlotHandle::new(end), Running { control, thread: thread.thread().clone() }))
     }
 }
 
@@ -81,21 +81,13 @@ impl Running {
     /// Lets the slot finish its batch, commit and end.
     pub fn drain(&self) {
         self.control.drain.store(true, Ordering::Relaxed);
-        self.thread.thread().unpark();
+        self.thread.unpark();
     }
 
     /// Cuts the slot off in the middle of a call; nothing is committed any more.
     pub fn cancel(&self) {
         self.control.cancel.cancel();
-        self.thread.thread().unpark();
-    }
-
-    /// Waits for the slot's thread.
-    ///
-    /// # Errors
-    /// `LG0904` if it did not end by itself.
-    pub fn join(self) -> Result<()> {
-        self.thread.join().map_err(|_| Error::new(code::EXECUTOR_GONE, "the executor's task slot broke down"))
+        self.thread.unpark();
     }
 }
 

@@ -16,6 +16,8 @@ mod link;
 mod port;
 pub mod protocol;
 mod slot;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use assignment::{Assignment, ComponentGrant};
 pub use bytes::Bytes;

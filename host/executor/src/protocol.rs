@@ -9,7 +9,7 @@
 //! | ask | region on the way there | answer's value | region on the way back |
 //! |---|---|---|---|
 //! | `Hello` | | the TaskManager's protocol version | |
-//! | `Read` | | bytes read; fewer only at the end | those bytes |
+//! | `Read` | | bytes read; fewer than wanted only at the end of an input with a size, none only at the end | those bytes |
 //! | `Split` | | 1 if there is one, 0 if none is left | a [`SplitGrant`] |
 //! | `Write` | bytes for a sink's file of an epoch | | |
 //! | `Commit` | a [`Commit`] | | |

@@ -15,7 +15,7 @@ use crate::port::Port;
 use crate::protocol::{
     ASSIGNMENT, Commit, End, Failed, NodeUsage, REGION_BYTES, SplitGrant, SplitPosition, Usage, Verb, payload,
 };
-use functions::Functions;
+use functions::{Functions, Lines, send_logs};
 use input::Reading;
 use lockgate_core::error::code;
 use lockgate_core::plan::{Nexmark, NexmarkTable, NodeKind, Plan, Source, SourceConnector};
@@ -35,22 +35,25 @@ const USAGE_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) fn run(link: Link, shared: &Shared, control: &Control) {
     // Without the TaskManager there is nobody to tell.
     let Ok(mut port) = Port::open(link) else { return };
-    let mut usage = Usage::default();
+    let (mut usage, lines) = (Usage::default(), Lines::default());
     // A library that panics on a hostile file fails the job, and nothing that it touched is used again.
     let done = catch_unwind(AssertUnwindSafe(|| {
-        let mut slot = Slot::open(&mut port, shared, control)?;
+        let mut slot = Slot::open(&mut port, shared, control, &lines)?;
         let done = slot.run(&mut port);
         usage = slot.usage();
         done
     }));
     let broken = |_| Err(Error::new(code::EXECUTOR_GONE, "the task slot broke down on what it was given"));
     let done = done.unwrap_or_else(broken);
+    // The last that a guest said is often why it failed.
+    let _ = send_logs(&lines, &mut port);
     let end = End { failed: done.err().map(|error| Failed::of(&error)), usage };
     let _ = port.call_with(Verb::End, &end);
 }
 
 struct Slot<'a> {
     control: &'a Control,
+    lines: &'a Lines,
     plan: Arc<Plan>,
     chain: Chain,
     functions: Functions,
@@ -75,17 +78,18 @@ struct Open {
 }
 
 impl<'a> Slot<'a> {
-    fn open(port: &mut Port, shared: &Shared, control: &'a Control) -> Result<Self> {
+    fn open(port: &mut Port, shared: &Shared, control: &'a Control, lines: &'a Lines) -> Result<Self> {
         let most = assignment::MAX_BYTES as usize;
         let bytes = Reading::new(ASSIGNMENT, None).read(port, 0, most + 1)?;
         if bytes.len() > most {
             return Err(Error::new(code::PROTOCOL_RANGE, format!("an assignment of more than {most} bytes")));
         }
         let assignment: Assignment = payload::read(&bytes)?;
-        let functions = Functions::load(&assignment, shared, control, port)?;
+        let functions = Functions::load(&assignment, shared, control, lines, port)?;
         let plan = Arc::new(assignment.plan);
         Ok(Self {
             control,
+            lines,
             chain: Chain::new(Arc::clone(&plan))?,
             functions,
             sinks: Sinks::new(&plan, 1),
@@ -145,9 +149,15 @@ impl<'a> Slot<'a> {
             let Some(decoded) = decoded else { break };
             let (position, rows) = (decoded.position.clone(), decoded.tracked.batch.num_rows());
             let source = split.grant.source as usize;
-            self.chain.push(source, decoded, &split.grant.name, &mut self.functions, &mut self.sinks.on(port))?;
+            self.chain.push(
+                source,
+                decoded,
+                &split.grant.name,
+                &mut self.functions,
+                &mut self.sinks.on(port, self.control),
+            )?;
             split.position = Some(position);
-            self.functions.send_logs(port)?;
+            send_logs(self.lines, port)?;
             if self.reported.elapsed() >= USAGE_INTERVAL {
                 self.reported = Instant::now();
                 let mut usage = self.usage();
@@ -247,3 +257,6 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use crate::text::{MAX_MESSAGE, tame};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
 use lockgate_core::types::FunctionDescription;
+use lockgate_core::verify::{ComponentRef, Verified};
 use lockgate_core::{Error, Result};
 use sha2::{Digest as _, Sha256};
 use std::hash::{Hash as _, Hasher};
@@ -73,11 +74,19 @@ impl Engine {
         hasher.0.finalize().into()
     }
 
+    /// Checks and compiles a component of a verified bundle. There is no other way to an artefact.
+    ///
+    /// # Errors
+    /// As [`inspect`], and `LG0501` for what only validation finds.
+    pub fn compile(&self, component: &Verified<ComponentRef<'_>>, limits: &CheckLimits) -> Result<Vec<u8>> {
+        self.compile_bytes(component.bytes, limits)
+    }
+
     /// Checks and compiles a component.
     ///
     /// # Errors
     /// As [`inspect`], and `LG0501` for what only validation finds.
-    pub fn compile(&self, component: &[u8], limits: &CheckLimits) -> Result<Vec<u8>> {
+    pub(crate) fn compile_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Vec<u8>> {
         inspect(component, limits)?;
         self.inner.precompile_component(component).map_err(|error| {
             let text = tame(&format!("{error:#}"), MAX_MESSAGE);
@@ -103,15 +112,12 @@ impl Engine {
         Program::new(self, &component)
     }
 
-    /// Compiles a component and makes a program of it.
+    /// Compiles a component of a verified bundle and makes a program of it.
     ///
     /// # Errors
     /// As [`Engine::compile`] and [`Engine::load`].
-    #[expect(unsafe_code, reason = "the artefact is of this very engine")]
-    pub fn program(&self, component: &[u8], limits: &CheckLimits) -> Result<Program> {
-        let artefact = self.compile(component, limits)?;
-        // SAFETY: this engine has just made it.
-        unsafe { self.load(&artefact) }
+    pub fn program(&self, component: &Verified<ComponentRef<'_>>, limits: &CheckLimits) -> Result<Program> {
+        self.program_of_bytes(component.bytes, limits)
     }
 
     /// Compiles a component and asks it for its functions. Runs its start functions and `describe`, never `transform`.
@@ -119,10 +125,17 @@ impl Engine {
     /// # Errors
     /// As [`Engine::program`] and [`crate::Instance::describe`].
     pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
-        let program = self.program(component, &CheckLimits::default())?;
+        let program = self.program_of_bytes(component, &CheckLimits::default())?;
         let settings = Settings { limits: *limits, ..Settings::default() };
         let described = program.instance(&settings, &BatchSeed::default()).and_then(|mut instance| instance.describe());
         described.map_err(|failed: CallError| failed.error)
+    }
+
+    #[expect(unsafe_code, reason = "the artefact is of this very engine")]
+    fn program_of_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Program> {
+        let artefact = self.compile_bytes(component, limits)?;
+        // SAFETY: this engine has just made it.
+        unsafe { self.load(&artefact) }
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -184,8 +197,8 @@ fn engine_config(options: &EngineOptions) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(MAX_INSTANCES))
-        .total_memories(slots.saturating_mul(2).max(MAX_MEMORIES))
-        .total_tables(slots.saturating_mul(4).max(MAX_TABLES))
+        .total_memories(slots.saturating_mul(MAX_MEMORIES))
+        .total_tables(slots.saturating_mul(MAX_TABLES))
         .total_stacks(slots)
         .max_core_instances_per_component(MAX_INSTANCES)
         .max_memories_per_component(MAX_MEMORIES)

@@ -147,7 +147,9 @@ impl<'a> Context<'a> {
         let trap = error.downcast_ref::<Trap>();
         match trap {
             Some(Trap::OutOfFuel) => {
-                return limit(code::OUT_OF_FUEL, format!("all {} units of fuel were used", self.budget));
+                let error = Error::new(code::OUT_OF_FUEL, format!("all {} units of fuel were used", self.budget));
+                let help = "correct the function, or raise `fuel-per-batch` and `fuel-per-record` under [limits]";
+                return (Kind::Limit, error.help(help));
             }
             Some(Trap::StackOverflow) => {
                 return limit(code::STACK_OVERFLOW, "the WebAssembly stack is exhausted".into());

@@ -4,10 +4,11 @@ use wasmtime::ResourceLimiter;
 
 /// Bytes that an element of a table counts.
 const TABLE_ELEMENT: usize = 8;
-/// Core instances, tables and memories that a component may have.
+/// Core instances, tables and memories that a component may have. Address space is set aside for that many in every
+/// instance (4 GiB for a memory), and components are known to have one memory and up to three tables.
 pub(crate) const MAX_INSTANCES: u32 = 128;
-pub(crate) const MAX_TABLES: u32 = 32;
-pub(crate) const MAX_MEMORIES: u32 = 8;
+pub(crate) const MAX_TABLES: u32 = 16;
+pub(crate) const MAX_MEMORIES: u32 = 4;
 
 /// Sums what an instance holds and refuses growth beyond its limit.
 pub(crate) struct Limiter {

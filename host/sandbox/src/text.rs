@@ -11,7 +11,7 @@ pub(crate) fn tame(text: &str, max: usize) -> String {
             out.push('…');
             break;
         }
-        let steers = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let steers = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if steers || (character.is_control() && character != '\t') {
             out.extend(character.escape_default());
         } else {
@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn neither_steers_nor_floods() {
-        assert_eq!(tame("a\u{1b}[31m\r\nb\u{202e}é", 100), "a\\u{1b}[31m\\r\\nb\\u{202e}é");
+        assert_eq!(tame("a\u{1b}[31m\r\nb\u{202e}\u{61c}é", 100), "a\\u{1b}[31m\\r\\nb\\u{202e}\\u{61c}é");
         assert!(tame(&"é".repeat(5_000), 100).len() < 110);
     }
 }

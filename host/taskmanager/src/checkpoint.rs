@@ -81,14 +81,19 @@ impl State {
         }
         let start = if record.finished { Start::Finished } else { Start::Resume };
         if record.job != *job && start == Start::Resume {
+            // Nothing would be repeated: an author who corrects his job after its first batch failed just goes on.
+            if record.commits == 0 {
+                return Ok((Self::begin(dir, lock, job)?, Start::Fresh));
+            }
             let cause = format!(
-                "an unfinished run is of version {} ({}), not of version {} ({})",
+                "an earlier run of version {} ({}) has committed output and not finished; this is version {} ({})",
                 record.job.version,
                 record.job.payload.short(),
                 job.version,
                 job.payload.short()
             );
-            return Err(Error::new(code::STATE_OTHER_VERSION, cause).at(place(job)));
+            let help = "run the earlier one to its end, or give it up with `--fresh`, which repeats what it committed";
+            return Err(Error::new(code::STATE_OTHER_VERSION, cause).at(place(job)).help(help));
         }
         Ok((Self { dir, _lock: lock, record, phase: Phase::Opened }, start))
     }
@@ -142,8 +147,7 @@ impl State {
     }
 
     /// Commits what one or several slots have done: positions and prepared outputs become one. After an error this state
-    /// takes no more commits: neither abort the outputs nor go on, but open the state again, which finds out what was
-    /// committed.
+    /// takes no more commits: open the state again, which finds out what was committed.
     ///
     /// # Errors
     /// `LG0830` or `LG0836` if the record cannot be written, `LG0820` to `LG0823` if outputs cannot be committed, `LG0003`

@@ -97,7 +97,8 @@ impl Config {
 pub fn volume_flag(flag: &str) -> Result<(Name, PathBuf)> {
     match flag.split_once('=') {
         Some((name, directory)) if !directory.is_empty() => Ok((Name::new(name)?, directory.into())),
-        _ => Err(invalid(format!("the volume {flag:?} is not of the form NAME=DIRECTORY"))),
+        _ => Err(invalid(format!("the volume {flag:?} is not of the form NAME=DIRECTORY"))
+            .help("for example: --volume data=./data")),
     }
 }
 

@@ -111,7 +111,7 @@ pub struct Report {
 /// Asks a run to stop. Clones ask the same run.
 #[derive(Clone, Default)]
 pub struct Stop {
-    /// Set once it is asked to, for connectors that wait.
+    /// Set once it is to stop, for connectors that wait.
     asked: Arc<AtomicBool>,
     stopping: Arc<Mutex<Stopping>>,
 }
@@ -120,32 +120,33 @@ pub struct Stop {
 struct Stopping {
     drain: bool,
     cancel: bool,
-    slots: Vec<Arc<Running>>,
+    slots: Vec<Running>,
 }
 
 impl Stop {
     /// Lets every slot finish its batch and commit.
     pub fn drain(&self) {
-        self.asked.store(true, Ordering::Relaxed);
         let mut stopping = self.lock();
         stopping.drain = true;
         stopping.slots.iter().for_each(|slot| slot.drain());
+        // After that: a slot whose stream ends for this must not take it for the end of the data.
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// Cuts every slot off.
     pub fn cancel(&self) {
-        self.asked.store(true, Ordering::Relaxed);
         let mut stopping = self.lock();
         stopping.cancel = true;
         stopping.slots.iter().for_each(|slot| slot.cancel());
+        self.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the run has been asked to stop.
+    /// Whether the run has been asked to stop, or has stopped itself because a slot failed.
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 
-    fn watch(&self, slot: Arc<Running>) {
+    fn watch(&self, slot: Running) {
         let mut stopping = self.lock();
         if stopping.drain {
             slot.drain();
@@ -184,6 +185,7 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
     let coordinator = Arc::new(Coordinator::new(plan, documents(job, clock)?, sources, sinks, state)?);
     let (splits, bytes) = coordinator.outlook();
     let slots = options.parallelism.min(u32::try_from(splits).unwrap_or(u32::MAX)).max(1);
+    coordinator.check_slots(slots)?;
     options.events.send(Event::Started { slots, splits, bytes, resumed });
     let report = serve_all(plan, slots, &coordinator, &options.events, stop).await?;
     coordinator.settle(report)
@@ -204,17 +206,21 @@ async fn serve_all(
         stack: plan.limits.stack,
     })?;
     let mut served = JoinSet::new();
-    let mut running = Vec::new();
+    let mut usage = vec![Usage::default(); slots as usize];
+    let mut failed: Option<Error> = None;
     for slot in 0..slots {
-        let (handle, thread) = executor.slot(slot)?;
-        let thread = Arc::new(thread);
-        stop.watch(Arc::clone(&thread));
-        running.push(thread);
+        let (handle, running) = match executor.slot(slot) {
+            Ok(started) => started,
+            Err(error) => {
+                stop.cancel();
+                failed = Some(error);
+                break;
+            }
+        };
+        stop.watch(running);
         let (plan, coordinator, events) = (Arc::clone(plan), Arc::clone(coordinator), events.clone());
         served.spawn_blocking(move || (slot, serve::serve(slot, handle, &plan, &coordinator, &events)));
     }
-    let mut usage = vec![Usage::default(); slots as usize];
-    let mut failed: Option<Error> = None;
     while let Some(ended) = served.join_next().await {
         let ended = ended.map_err(|error| Error::new(code::INTERNAL, format!("a slot's service broke down: {error}")));
         match ended.and_then(|(slot, result)| Ok((slot, result?))) {
@@ -226,7 +232,8 @@ async fn serve_all(
             Err(error) => {
                 // The first failure is the cause; those that follow are its echo.
                 failed.get_or_insert(error);
-                running.iter().for_each(|slot| slot.cancel());
+                // Connectors that wait stop too: nothing returns before every slot has been served.
+                stop.cancel();
             }
         }
     }
@@ -282,3 +289,6 @@ fn documents(job: &Prepared, clock: i64) -> Result<Vec<Arc<[u8]>>> {
     documents.insert(0, assignment.encode()?.into());
     Ok(documents)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,11 @@
 use crate::durable;
 use cap_std::fs::Dir;
 use lockgate_core::error::code;
+pub use lockgate_core::marks::MAX_MARKS;
 use lockgate_core::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// The longest content, in bytes.
-pub const MAX_MARKS: usize = 1024 * 1024;
 
 /// The file of marks, locked for this process. Meant to be held from reading to replacing, and no longer.
 #[derive(Debug)]
@@ -107,6 +105,8 @@ mod tests {
             open(&path).unwrap().replace(marks).unwrap();
             assert_eq!(open(&path).unwrap().read().unwrap().as_deref(), Some(marks));
         }
+        open(&path).unwrap().replace(&vec![0; MAX_MARKS]).unwrap();
+        assert_eq!(open(&path).unwrap().read().unwrap().map(|marks| marks.len()), Some(MAX_MARKS));
         assert_eq!(open(&path).unwrap().replace(&vec![0; MAX_MARKS + 1]).unwrap_err().code(), code::STATE_TOO_LARGE);
         open(&path).unwrap().replace(&vec![7; MAX_MARKS]).unwrap();
         assert_eq!(open(&path).unwrap().read().unwrap().map(|marks| marks.len()), Some(MAX_MARKS));

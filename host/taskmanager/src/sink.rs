@@ -37,12 +37,6 @@ pub trait Sink: Send + Sync {
     /// `LG0820` to `LG0823`; some of the outputs may have been committed, and the call may be repeated.
     fn commit(&self, prepared: &[Prepared]) -> Result<()>;
 
-    /// Throws prepared output away. To be called only while no record has it.
-    ///
-    /// # Errors
-    /// `LG0820`.
-    fn abort(&self, prepared: &[Prepared]) -> Result<()>;
-
     /// After a restart, before anything is written: commits what the record holds, throws away what else this run of
     /// this job prepared. Nothing of other runs is touched.
     ///

@@ -28,6 +28,11 @@ pub trait Source: Send + Sync {
     /// `LG0809` if it is no longer what was listed; otherwise as the connector says.
     fn open(&self, split: &Split) -> Result<Box<dyn Bytes>>;
 
+    /// Whether its splits never end, so that each of them keeps the slot that reads it.
+    fn endless(&self) -> bool {
+        false
+    }
+
     /// Whether a later run can open a split again and read on from a position.
     fn resumable(&self) -> bool {
         true

@@ -68,7 +68,9 @@ impl Volume {
     /// `LG0802`.
     pub fn open(name: Name, path: &Path) -> Result<Self> {
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| {
-            Error::new(code::VOLUME_UNUSABLE, format!("volume {name}: {}: {error}", path.display()))
+            Error::new(code::VOLUME_UNUSABLE, format!("volume {name}: {}: {error}", path.display())).help(
+                "a volume is a directory that is there already and that you may enter: make it, or correct the path",
+            )
         })?;
         Ok(Self { name, root })
     }

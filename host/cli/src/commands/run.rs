@@ -16,7 +16,7 @@ use lockgate_core::error::code;
 use lockgate_core::marks::Marks;
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::trust::development::{self, Allowed};
-use lockgate_core::verify::{Admission, Bundle, Request, Verified, verify};
+use lockgate_core::verify::{Admission, Bundle, Request, Verified, learn, verify};
 use lockgate_core::{Error, Name, Timestamp};
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
 use lockgate_taskmanager::job::{self, RunOptions, Stop};
@@ -41,7 +41,8 @@ pub struct Run {
     /// The trust domain that this machine stands for.
     #[arg(long, requires = "trust")]
     domain: Option<TrustDomain>,
-    /// The operator root that is pinned; the first one of the trust folder if absent.
+    /// The operator root that is pinned. If absent, the one that the domain was first run under on this machine; the
+    /// first time, the first one of the trust folder.
     #[arg(long, value_name = "FILE", requires = "trust")]
     pin: Option<PathBuf>,
     /// The value of a parameter; may be given several times.
@@ -160,7 +161,11 @@ impl Run {
         let documents = folder.documents(&tenant)?;
         let pinned = match &self.pin {
             Some(path) => Envelope::parse(&files::read(path, MAX_ENVELOPE as u64)?)?,
-            None => folder.first_root()?,
+            // Whoever brings the folder must not choose the root anew each time, nor leave out the first one.
+            None => match home.pin(domain)? {
+                Some(root) => root,
+                None => folder.first_root()?,
+            },
         };
         let now = files::now();
         // One file of marks for each root that was ever pinned: another root is another world.
@@ -170,17 +175,27 @@ impl Run {
             Some(bytes) => Marks::decode(&bytes)?,
             None => Marks::provision(now),
         };
-        let request = Request {
+        let request = |marks| Request {
             pinned: &pinned,
             documents: &documents,
             domain,
             tenant: &tenant,
-            marks: &marks,
+            marks,
             now,
             admission: Admission::Start,
             read,
         };
-        let accepted = verify(&request, bytes.as_slice())?;
+        // What the documents say is remembered whatever becomes of the bundle: a revocation that refuses it now must
+        // not be unseen when someone brings the documents from before.
+        let marks = learn(&request(&marks)).map_err(|error| match (&self.pin, error.help_text()) {
+            (None, None) => error.help("if this domain has another operator root than before, name it with --pin"),
+            _ => error,
+        })?;
+        kept.replace(&marks.encode()?)?;
+        if self.pin.is_none() {
+            home.remember_pin(domain, &pinned)?;
+        }
+        let accepted = verify(&request(&marks), bytes.as_slice())?;
         kept.replace(&accepted.marks.encode()?)?;
         Ok(accepted.bundle)
     }
@@ -202,5 +217,112 @@ async fn listen(stop: Stop, progress: Progress) {
         cut_off = true;
         progress.note("stopping after this batch; press Ctrl-C again to stop at once");
         stop.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use lockgate_core::statement::Release;
+    use lockgate_core::trust::development::Keys;
+    use lockgate_core::trust::{Documents, TenantStatus, create, peek};
+    use std::path::Path;
+
+    const PROJECT: &str = "[job]\ntenant = \"acme\"\nname = \"late\"\nversion = 1\n\
+        [source.in]\nconnector = \"stdin\"\nformat = \"lines\"\n[sink.out]\ninput = \"in\"\nconnector = \"discard\"\n";
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn write(folder: &Path, root: &Envelope, documents: &Documents) {
+        let folder = TrustFolder::new(folder);
+        let tenant = Path::new("tenants/acme");
+        folder.write(Path::new("operator-root.1.json"), root).unwrap();
+        folder.write(Path::new("operator-status.json"), &documents.operator_status).unwrap();
+        folder.write(&tenant.join("policy.1.1.json"), &documents.policies[0]).unwrap();
+        folder.write(&tenant.join("root.json"), &documents.tenant_root).unwrap();
+        folder.write(&tenant.join("status.json"), &documents.tenant_status).unwrap();
+    }
+
+    /// The project's bundle, not signed, and what it asks for.
+    fn package(folder: &Path) -> (Package, Allowed) {
+        let volumes = lockgate_taskmanager::volume::Volumes::default();
+        let built = Project::open(folder).unwrap().build(&volumes, &BTreeMap::new()).unwrap();
+        let allowed = Allowed::as_asked(&built.manifest);
+        let terms = Terms {
+            audience: development::audience().unwrap(),
+            not_before: Timestamp::from_seconds(0),
+            expires: Timestamp::MAX,
+            grace_seconds: 0,
+            fallback: Vec::new(),
+        };
+        (built.package(terms, None).unwrap(), allowed)
+    }
+
+    fn line(bundle: &Path, trust: &Path) -> Run {
+        let domain = development::domain().unwrap().to_string();
+        let args = ["run", bundle.to_str().unwrap(), "--trust", trust.to_str().unwrap(), "--domain", &domain];
+        Line::try_parse_from(args).unwrap().run
+    }
+
+    #[test]
+    fn a_revocation_that_refused_a_bundle_is_not_unseen() {
+        let place = tempfile::tempdir().unwrap();
+        let (bundle, trust) = (place.path().join("late.lgb"), place.path().join("trust"));
+        std::fs::write(place.path().join(project::MANIFEST), PROJECT).unwrap();
+        let keys = Keys::from_seed(&[5; 32]);
+        let (mut package, allowed) = package(place.path());
+        package.sign(&keys.signer).unwrap();
+        std::fs::write(&bundle, package.to_bytes().unwrap()).unwrap();
+        let (tenant, job) = (Name::new("acme").unwrap(), Name::new("late").unwrap());
+        let jobs: BTreeMap<Name, Release> = BTreeMap::from([(job.clone(), package.release().unwrap())]);
+        let (root, before) = development::chain(&keys, &tenant, &allowed, jobs, files::now(), 1).unwrap();
+
+        let mut status: TenantStatus = peek(&before.tenant_status).unwrap();
+        status.version += 1;
+        status.revoked_jobs.push(job);
+        let after = Documents { tenant_status: create(&status, &[&keys.tenant_status]).unwrap(), ..before.clone() };
+
+        let home = Home::at(place.path().to_owned());
+        let run = line(&bundle, &trust);
+        let present = |documents: &Documents| {
+            write(&trust, &root, documents);
+            run.verified(&home, &TrustFolder::new(&trust)).map(|_| ()).map_err(|failed| failed.0[0].code())
+        };
+        assert_eq!(present(&before), Ok(()));
+        assert_eq!(present(&after), Err(code::REVOKED));
+        assert_eq!(present(&before), Err(code::ROLLBACK));
+    }
+
+    #[test]
+    fn the_root_of_a_domain_is_not_chosen_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let (bundle, trust) = (place.path().join("late.lgb"), place.path().join("trust"));
+        std::fs::write(place.path().join(project::MANIFEST), PROJECT).unwrap();
+        let (ours, theirs) = (Keys::from_seed(&[5; 32]), Keys::from_seed(&[6; 32]));
+        let (mut package, allowed) = package(place.path());
+        package.sign(&ours.signer).unwrap();
+        package.sign(&theirs.signer).unwrap();
+        std::fs::write(&bundle, package.to_bytes().unwrap()).unwrap();
+        let chain = |keys: &Keys| {
+            let jobs = BTreeMap::from([(Name::new("late").unwrap(), package.release().unwrap())]);
+            let tenant = Name::new("acme").unwrap();
+            development::chain(keys, &tenant, &allowed, jobs, files::now(), 1).unwrap()
+        };
+        let home = Home::at(place.path().to_owned());
+        let present = |keys: &Keys, pin: bool| {
+            let (root, documents) = chain(keys);
+            write(&trust, &root, &documents);
+            let mut run = line(&bundle, &trust);
+            run.pin = pin.then(|| trust.join("operator-root.1.json"));
+            run.verified(&home, &TrustFolder::new(&trust)).map(|_| ()).map_err(|failed| failed.0[0].code())
+        };
+        assert_eq!(present(&ours, false), Ok(()));
+        assert_eq!(present(&theirs, false), Err(code::UNTRUSTED_SIGNER));
+        assert_eq!(present(&theirs, true), Ok(()));
     }
 }

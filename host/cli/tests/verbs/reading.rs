@@ -79,18 +79,6 @@ fn a_file_is_told_by_its_content() {
 }
 
 #[test]
-fn a_new_project_has_a_manifest_that_is_understood() {
-    let home = Home::new();
-    home.run("new my-udfs").text();
-    let shown = home.run("inspect my-udfs/lockgate.toml");
-    assert!(shown.text().contains("- calls component my-udfs (to_eur)"), "{}", shown.out);
-    assert!(home.path("my-udfs/.lockgate/sdk/sdk/src/lib.rs").is_file() && home.path("my-udfs/.gitignore").is_file());
-    home.run("new my-udfs").refused(3, "LG0004");
-    assert_eq!(home.run("new My_udfs").status, 2);
-    home.run("new other --within missing").refused(3, "LG0002");
-}
-
-#[test]
 fn diff_says_what_an_upgrade_touches() {
     let home = Home::new();
     home.write("old.toml", MANIFEST);

@@ -105,7 +105,7 @@ fn contents(path: &str, size: u64, entry: &mut impl Read) -> Result<Vec<u8>> {
     match path.strip_prefix(BLOBS) {
         Some(digits) if digits != found.hex() => {
             let cause = format!("{path} has the digest {}: its content was changed", found.short());
-            Err(Error::new(code::DIGEST_MISMATCH, cause))
+            Err(Error::new(code::DIGEST_MISMATCH, cause).help("fetch the bundle anew from where it was built"))
         }
         _ => Ok(bytes),
     }

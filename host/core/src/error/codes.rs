@@ -270,6 +270,7 @@ codes! {
     INPUT_CHANGED = 809, "an input changed while a job depends on it";
     INPUT_FAILED = 810, "an input could not be read";
     NOT_SEEKABLE = 811, "a stream can only be read once, forwards";
+    SPLITS_STARVE = 812, "splits would wait for ever";
     OUTPUT_FAILED = 820, "output could not be written";
     OUTPUT_EXISTS = 821, "an output file is there already";
     OUTPUT_LOST = 822, "prepared output is missing or was changed";

@@ -16,11 +16,14 @@ const TABLES: [&str; 3] = ["bid", "auction", "person"];
 /// The most splits of a Nexmark source, and the most batches made beforehand.
 const MAX_SPLITS: u32 = 1_024;
 const MAX_PREPARED: u32 = 4_096;
+/// The most records in batches made beforehand, which every slot holds for as long as it reads the split.
+const MAX_PREPARED_ROWS: u64 = 1 << 20;
 
 /// Types a source.
 pub(super) fn source(
     source: &manifest::Source,
     on_error: OnError,
+    batch_rows: u32,
     place: &str,
     problems: &mut Problems,
 ) -> Option<Typed> {
@@ -61,7 +64,7 @@ pub(super) fn source(
             refuse_options(&file_only, made, place, problems);
             refuse_options(&[("schema", source.schema.is_some())], made, place, problems);
             asked.refuse(made, place, problems);
-            let nexmark = nexmark(source, place, problems)?;
+            let nexmark = nexmark(source, batch_rows, place, problems)?;
             let fields = nexmark_fields(nexmark.table);
             (SourceConnector::Nexmark(nexmark), None, fields)
         }
@@ -162,7 +165,7 @@ fn schema(source: &manifest::Source, format: &Format, place: &str, problems: &mu
     good.then(|| fields.clone())
 }
 
-fn nexmark(source: &manifest::Source, place: &str, problems: &mut Problems) -> Option<Nexmark> {
+fn nexmark(source: &manifest::Source, batch_rows: u32, place: &str, problems: &mut Problems) -> Option<Nexmark> {
     let table = match need("table", source.table.as_deref(), place, problems)? {
         "bid" => NexmarkTable::Bid,
         "auction" => NexmarkTable::Auction,
@@ -180,11 +183,13 @@ fn nexmark(source: &manifest::Source, place: &str, problems: &mut Problems) -> O
         splits: source.splits.unwrap_or(1),
         prepared: source.prepared.unwrap_or(0),
     };
+    let held = u64::from(nexmark.prepared.min(MAX_PREPARED)) * u64::from(batch_rows);
     let ranges = [
         ("events", nexmark.events.is_none_or(|events| events > 0), "at least 1"),
         ("rate", nexmark.rate.is_none_or(|rate| rate > 0), "at least 1"),
         ("splits", (1..=MAX_SPLITS).contains(&nexmark.splits), "within 1 and 1,024"),
         ("prepared", nexmark.prepared <= MAX_PREPARED, "at most 4,096"),
+        ("prepared", held <= MAX_PREPARED_ROWS || nexmark.prepared > MAX_PREPARED, "at most 1,048,576 records in all"),
     ];
     for (key, _, range) in ranges.iter().filter(|(_, good, _)| !good) {
         problems.add(place, Error::new(code::VALUE_OUT_OF_RANGE, format!("`{key}` is not {range}")));

@@ -4,8 +4,11 @@ use super::{Problems, target};
 use crate::error::{Error, code};
 use crate::manifest::{self, Manifest};
 use crate::name::Name;
-use crate::suggest;
+use crate::{human, suggest};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The most ways by which one record of a source can come to one node.
+const MAX_PATHS: u64 = 1_024;
 
 /// A node as the manifest has it.
 #[derive(Clone, Copy)]
@@ -72,6 +75,7 @@ impl<'m> Graph<'m> {
         graph.check_names(problems);
         graph.resolve(problems);
         graph.sort(problems);
+        graph.check_paths(problems);
         graph.check_dead_letters(problems);
         graph.check_use(problems);
         graph
@@ -209,6 +213,24 @@ impl<'m> Graph<'m> {
         order.extend(sinks);
         self.positions = order.iter().enumerate().map(|(position, draft)| (*draft, position)).collect();
         self.order = order;
+    }
+
+    /// Where a graph forks and unites again, records come once for each way. Ways multiply from fork to fork, so that
+    /// some eighty of them would keep a slot busy for ever with a single record, and no function's fuel would run out.
+    fn check_paths(&self, problems: &mut Problems) {
+        let mut paths: BTreeMap<usize, u64> = BTreeMap::new();
+        for index in &self.order {
+            let Some(draft) = self.nodes.get(*index) else { continue };
+            let ways = |input: &Reference<'m>| paths.get(&input.node).copied().unwrap_or(0);
+            let sum = draft.inputs.iter().map(ways).fold(0, u64::saturating_add);
+            if sum > MAX_PATHS {
+                let cause =
+                    format!("records come to {} by more than {} ways", draft.place(), human::grouped(MAX_PATHS));
+                let help = "fork less: a record that comes by several ways is written several times";
+                return problems.add(&draft.place(), Error::new(code::TOO_MANY, cause).help(help));
+            }
+            paths.insert(*index, if matches!(draft.kind, Kind::Source(_)) { 1 } else { sum });
+        }
     }
 
     /// A cycle among the drafts that could not be sorted, in the direction in which records would flow: `a → b → a`.

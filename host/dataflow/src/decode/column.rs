@@ -187,7 +187,11 @@ impl Column {
             return Err(Error::new(
                 code::BAD_VALUE,
                 format!("column {:?} is not nullable, but the record has no value for it", self.field.name),
-            ));
+            )
+            .help(format!(
+                "declare it as `{}: {}?`, or name a sink for such records in `on-error` of the source",
+                self.field.name, self.field.data_type
+            )));
         }
         self.spoil();
         Ok(())

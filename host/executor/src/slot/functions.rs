@@ -20,12 +20,12 @@ const MAX_ARTEFACT: u64 = 512 << 20;
 /// The most log lines kept until they are sent.
 const MAX_LINES: usize = 1_000;
 
-type Lines = Arc<Mutex<Vec<LogLine>>>;
+/// What the guests of a slot have logged and nobody has been told yet.
+pub(super) type Lines = Arc<Mutex<Vec<LogLine>>>;
 
 /// The functions of a plan by its node indexes.
 pub(crate) struct Functions {
     nodes: Vec<Option<Function>>,
-    lines: Lines,
 }
 
 struct Function {
@@ -38,9 +38,14 @@ struct Function {
 }
 
 impl Functions {
-    /// Reads and loads the artefacts that `assignment` names.
-    pub(crate) fn load(assignment: &Assignment, shared: &Shared, control: &Control, port: &mut Port) -> Result<Self> {
-        let lines = Lines::default();
+    /// Reads and loads the artefacts that `assignment` names; logs go to `lines`.
+    pub(crate) fn load(
+        assignment: &Assignment,
+        shared: &Shared,
+        control: &Control,
+        lines: &Lines,
+        port: &mut Port,
+    ) -> Result<Self> {
         let mut nodes = Vec::with_capacity(assignment.plan.nodes.len());
         for (at, node) in assignment.plan.nodes.iter().enumerate() {
             let NodeKind::Function(function) = &node.kind else {
@@ -64,7 +69,7 @@ impl Functions {
                     shared.engine.load(&artefact)
                 }
             })?;
-            let settings = settings(assignment, at, &function.config, control, &lines);
+            let settings = settings(assignment, at, &function.config, control, lines);
             let described = program.instance(&settings, &BatchSeed::default()).and_then(|mut made| made.describe());
             if described.map_err(|failed| failed.error.at(format!("operator {}", node.name)))? != grant.describe {
                 let cause = format!("component {} describes itself other than it was signed", function.component);
@@ -73,7 +78,7 @@ impl Functions {
             let usage = Usage::default();
             nodes.push(Some(Function { index: function.index, program, settings, instance: None, usage }));
         }
-        Ok(Self { nodes, lines })
+        Ok(Self { nodes })
     }
 
     /// Counters of every function node.
@@ -81,19 +86,13 @@ impl Functions {
         let functions = self.nodes.iter().enumerate();
         functions.filter_map(|(at, node)| Some((u32::try_from(at).ok()?, node.as_ref()?.usage()))).collect()
     }
+}
 
-    /// Sends what the guests have logged since the last time.
-    pub(crate) fn send_logs(&self, port: &mut Port) -> Result<()> {
-        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut rest = &*lines;
-        while !rest.is_empty() {
-            // A line is bounded by the sandbox, so that a few of them always fit in a region.
-            let (part, behind) = rest.split_at(rest.len().min(8));
-            port.post(Verb::Log, &payload::write(&part)?)?;
-            rest = behind;
-        }
-        Ok(())
-    }
+/// Sends what the guests have logged since the last time.
+pub(super) fn send_logs(lines: &Lines, port: &mut Port) -> Result<()> {
+    let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
+    // A line is bounded by the sandbox, so that a few of them always fit in a region.
+    lines.chunks(8).try_for_each(|part| port.post(Verb::Log, &payload::write(&part)?))
 }
 
 impl Udf for Functions {

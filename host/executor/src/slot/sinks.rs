@@ -1,5 +1,6 @@
 //! The sinks of a slot: each encodes what it gets and hands the bytes on, region by region, with their epoch.
 
+use crate::executor::Control;
 use crate::port::Port;
 use crate::protocol::{REGION_BYTES, Verb};
 use arrow_array::RecordBatch;
@@ -34,9 +35,9 @@ impl Sinks {
         Self { open: open.collect(), epoch }
     }
 
-    /// The sinks, through `port`.
-    pub(crate) fn on<'a>(&'a mut self, port: &'a mut Port) -> PortSinks<'a> {
-        PortSinks { sinks: self, port }
+    /// The sinks, through `port`, until `control` says that the job is cancelled.
+    pub(crate) fn on<'a>(&'a mut self, port: &'a mut Port, control: &'a Control) -> PortSinks<'a> {
+        PortSinks { sinks: self, port, control }
     }
 
     /// The open epoch.
@@ -62,10 +63,15 @@ impl Sinks {
 pub(crate) struct PortSinks<'a> {
     sinks: &'a mut Sinks,
     port: &'a mut Port,
+    control: &'a Control,
 }
 
 impl Deliver for PortSinks<'_> {
     fn batch(&mut self, node: usize, batch: &RecordBatch) -> Result<()> {
+        // One batch of a source can become many on its way, and where no guest is called nothing else looks.
+        if self.control.cancelled() {
+            return Err(Error::new(code::JOB_CANCELLED, "the job was cancelled"));
+        }
         let Some(Some(open)) = self.sinks.open.get_mut(node) else { return Ok(()) };
         let encoder = match &mut open.encoder {
             Some(encoder) => encoder,
@@ -120,5 +126,39 @@ impl io::Write for Out<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SlotHandle;
+    use crate::link::link;
+    use crate::protocol::VERSION;
+    use arrow_array::{ArrayRef, BooleanArray};
+    use lockgate_core::limits::Limits;
+    use std::sync::Arc;
+    use std::thread;
+
+    #[test]
+    fn a_cancelled_job_delivers_nothing_more() {
+        let (slot, end) = link();
+        let other = thread::spawn(move || {
+            let mut handle = SlotHandle::new(end);
+            while let Some(ask) = handle.receive().unwrap() {
+                handle.answer(&ask, u64::from(VERSION), &[]).unwrap();
+            }
+        });
+        let (mut port, control) = (Port::open(slot).unwrap(), Control::default());
+        let plan = Plan { nodes: vec![], limits: Limits::default(), batch_rows: 1, checkpoint_interval: 1_000 };
+        let mut sinks = Sinks::new(&plan, 1);
+        let column: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+        let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
+        assert!(sinks.on(&mut port, &control).batch(0, &batch).is_ok());
+        control.cancel.cancel();
+        let refused = sinks.on(&mut port, &control).batch(0, &batch).unwrap_err();
+        assert_eq!(refused.code(), code::JOB_CANCELLED);
+        drop(port);
+        other.join().unwrap();
     }
 }

@@ -120,7 +120,7 @@ pub fn engine() -> &'static Engine {
 /// Compiles and loads a component.
 #[expect(unsafe_code, reason = "the artefact is of this very engine")]
 pub fn load(component: &[u8]) -> Program {
-    let artefact = engine().compile(component, &CheckLimits::default()).unwrap();
+    let artefact = engine().compile_bytes(component, &CheckLimits::default()).unwrap();
     // SAFETY: the same engine has just made it.
     unsafe { engine().load(&artefact) }.unwrap()
 }

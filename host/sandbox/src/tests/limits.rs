@@ -1,10 +1,15 @@
 //! Every limit, exceeded; every way to fail, met with its code.
 
 use super::guest::{Guest, call, engine};
+use crate::cancel::Watch;
+use crate::instance::drive;
+use crate::limiter::{MAX_MEMORIES, MAX_TABLES};
 use crate::{BatchSeed, Cancel, Engine, EngineOptions, Kind, Settings};
 use lockgate_core::Code;
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 const FOREVER: &str = "(loop $forever (br $forever)) (unreachable)";
 
@@ -237,7 +242,7 @@ fn limits_beyond_the_engine_are_refused() {
 fn there_is_an_end_to_instances() {
     let small = Engine::new(&EngineOptions { slots: 1, ..EngineOptions::default() }).unwrap();
     assert_eq!(small.compatibility(), engine().compatibility());
-    let artefact = engine().compile(&Guest::default().component(), &crate::CheckLimits::default()).unwrap();
+    let artefact = engine().compile_bytes(&Guest::default().component(), &crate::CheckLimits::default()).unwrap();
     // SAFETY: an engine of the same compatibility has just made it.
     let program = unsafe { small.load(&artefact) }.unwrap();
     let first = program.instance(&Settings::default(), &BatchSeed::default()).unwrap();
@@ -245,4 +250,24 @@ fn there_is_an_end_to_instances() {
     assert_eq!((error.kind, error.error.code()), (Kind::Host, code::NO_INSTANCE_SLOT));
     drop(first);
     assert!(program.instance(&Settings::default(), &BatchSeed::default()).is_ok());
+}
+
+#[test]
+fn the_pool_has_room_for_every_instance_whatever_it_is_made_of() {
+    let options = EngineOptions { slots: 3, memory_ceiling: 1 << 20, ..EngineOptions::default() };
+    let engine = Engine::new(&options).unwrap();
+    let tables = "(table 1 funcref)".repeat((MAX_TABLES / MAX_MEMORIES) as usize);
+    let instances = "(core instance (instantiate $m))".repeat(MAX_MEMORIES as usize);
+    let text = format!("(component (core module $m (memory 1) {tables}) {instances})");
+    let component = Component::new(engine.wasmtime(), wat::parse_str(text).unwrap()).unwrap();
+    let linker = Linker::<()>::new(engine.wasmtime());
+    let watch = Watch { cancel: Cancel::new(), deadline: None };
+    let make = || {
+        let mut store = Store::new(engine.wasmtime(), ());
+        drive(linker.instantiate_async(&mut store, &component), &watch).map(|_| store)
+    };
+    let made: Vec<_> = (0..3).map(|_| make().unwrap()).collect();
+    assert!(make().unwrap_err().is::<PoolConcurrencyLimitError>());
+    drop(made);
+    assert!(make().is_ok());
 }

@@ -196,7 +196,7 @@ impl Record {
     ///
     /// # Errors
     /// `LG0836` if it is too large.
-    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+    pub fn encode(&self) -> Result<Vec<u8>> {
         let body = serde_json::to_vec(self)
             .map_err(|error| Error::new(code::INTERNAL, format!("a record cannot be encoded: {error}")))?;
         let bytes = durable::seal(KIND, &body);
@@ -211,7 +211,7 @@ impl Record {
     ///
     /// # Errors
     /// `LG0832` to `LG0834` if it is anything else, `LG0836` if it is too large.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
         if bytes.len() as u64 > MAX_RECORD {
             let cause = format!("the record has more than {MAX_RECORD} bytes");
             return Err(Error::new(code::STATE_TOO_LARGE, cause));

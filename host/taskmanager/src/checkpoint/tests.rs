@@ -226,12 +226,30 @@ fn what_is_wrong_with_a_record_is_said_and_nothing_starts_anew() {
         assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is repaired in silence");
     }
     fs::write(&path, &good).unwrap();
-    for other in [Identity { version: 2, ..identity() }, Identity { payload: Digest::of(b"two"), ..identity() }] {
-        assert_eq!(State::open(&job.state(), &other).unwrap_err().code(), code::STATE_OTHER_VERSION);
-    }
     fs::write(&path, &altered).unwrap();
     drop(State::open_anew(&job.state(), &identity()).unwrap());
     assert_eq!(State::open(&job.state(), &identity()).unwrap().1, Start::Resume);
+}
+
+#[test]
+fn another_version_takes_over_only_before_the_first_commit() {
+    let others = [Identity { version: 2, ..identity() }, Identity { payload: Digest::of(b"two"), ..identity() }];
+    for other in &others {
+        let job = Job::new();
+        drop(State::open(&job.state(), &identity()).unwrap());
+        let (state, start) = State::open(&job.state(), other).unwrap();
+        assert_eq!((start, state.record().job == *other), (Start::Fresh, true));
+    }
+    let job = Job::new();
+    for steps in 0.. {
+        job.run(Fuse(Some(steps))).unwrap_err();
+        if State::open(&job.state(), &identity()).unwrap().0.record().commits > 0 {
+            break;
+        }
+    }
+    for other in &others {
+        assert_eq!(State::open(&job.state(), other).unwrap_err().code(), code::STATE_OTHER_VERSION);
+    }
 }
 
 #[test]

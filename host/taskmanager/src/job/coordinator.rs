@@ -68,6 +68,25 @@ impl Coordinator {
         (shared.left.len(), shared.left.iter().map(|(_, pending)| pending.split.size).sum())
     }
 
+    /// Refuses a number of slots with which some splits would never be read: one without an end keeps its slot.
+    ///
+    /// # Errors
+    /// `LG0812`.
+    pub(super) fn check_slots(&self, slots: u32) -> Result<()> {
+        let shared = self.lock();
+        let endless = |(at, _): &&(u32, Pending)| self.sources.get(at).is_some_and(|source| source.endless());
+        let kept = shared.left.iter().filter(endless).count();
+        let others = shared.left.len() - kept;
+        let needed = kept + others.min(1);
+        if kept == 0 || slots as usize >= needed {
+            return Ok(());
+        }
+        let cause =
+            format!("{kept} splits without an end and {others} others need {needed} slots, the job has {slots}");
+        let help = format!("let `parallelism` under [job] reach {needed}, or give the source fewer splits");
+        Err(Error::new(code::SPLITS_STARVE, cause).help(help))
+    }
+
     /// The document that stands for `input`.
     pub(super) fn document(&self, input: u32) -> Option<&[u8]> {
         self.documents.get(input as usize).map(|document| &**document)

@@ -55,12 +55,16 @@ pub fn prepare(
         if !used {
             continue;
         }
+        Compiler::check(bundle, component.name)?;
         let id = ArtefactId { tenant: manifest.job.tenant.clone(), component: component.digest, compatibility };
         let bytes = match cache.get(&id) {
             Some(bytes) => bytes,
             None => {
                 let bytes = compiler.compile(bundle, component.name)?;
-                cache.put(&id, &bytes)?;
+                // Without a cache the next start is slower, no more.
+                if let Err(error) = cache.put(&id, &bytes) {
+                    tracing::warn!(%error, "a compiled component cannot be kept");
+                }
                 bytes
             }
         };

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 /// The first input number of splits; lower ones are the assignment and artefacts.
 const FIRST_SPLIT: u32 = 1 << 16;
+
 /// Serves a slot until it ends.
 ///
 /// # Errors
@@ -167,11 +168,19 @@ impl Served<'_> {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<()> {
+        // Output without progress would be written again by the next run.
+        if commit.splits.is_empty() {
+            return Err(foreign("a commit of no split".into()));
+        }
         for split in &commit.splits {
             let key = (split.source, split.name.clone());
             let known = if split.finished { self.granted.remove(&key) } else { self.granted.contains(&key) };
-            if !known || split.position.len() > MAX_POSITION {
+            if !known {
                 return Err(foreign(format!("split {:?} is not this slot's to commit", split.name)));
+            }
+            if split.position.len() > MAX_POSITION {
+                let length = split.position.len();
+                return Err(foreign(format!("a position of {length} bytes, at most {MAX_POSITION} are kept")));
             }
         }
         let epoch = self.committed + self.epoch;
@@ -193,3 +202,6 @@ impl Served<'_> {
 fn foreign(cause: String) -> Error {
     Error::new(code::PROTOCOL_RANGE, cause)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,10 +25,6 @@ impl Sink for DiscardSink {
         Ok(())
     }
 
-    fn abort(&self, _prepared: &[Prepared]) -> Result<()> {
-        Ok(())
-    }
-
     fn recover(&self, _committed: &[Prepared]) -> Result<()> {
         Ok(())
     }

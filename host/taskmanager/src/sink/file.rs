@@ -34,10 +34,6 @@ impl Sink for FileSink {
         self.0.sync()
     }
 
-    fn abort(&self, prepared: &[Prepared]) -> Result<()> {
-        self.0.abort(prepared)
-    }
-
     fn recover(&self, committed: &[Prepared]) -> Result<()> {
         self.commit(committed)?;
         self.0.sweep()
@@ -183,16 +179,15 @@ mod tests {
             let prepared = prepare(&sink, 0, 1, "ours");
             touch(&fixture.folder().join(&temporary));
             assert_eq!(sink.commit(&[prepared]).unwrap_err().code(), code::OUTPUT_LOST);
-            sink.abort(&[prepared]).unwrap();
+            sink.recover(&[]).unwrap();
         }
     }
 
     #[test]
-    fn abort_and_recovery_remove_only_what_is_ours() {
+    fn recovery_removes_only_what_is_ours() {
         let fixture = Fixture::new();
         let (sink, other_node) = (fixture.sink("late"), fixture.sink("late-dead"));
-        let aborted = prepare(&sink, 0, 1, "aborted");
-        sink.abort(&[aborted, aborted]).unwrap();
+        prepare(&sink, 0, 1, "orphan");
         let committed = prepare(&sink, 0, 2, "committed");
         prepare(&sink, 0, 3, "orphan");
         prepare(&other_node, 0, 3, "of another node");

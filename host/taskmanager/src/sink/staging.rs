@@ -107,11 +107,6 @@ impl Staging {
         }
     }
 
-    /// Removes what of `prepared` waits.
-    pub(super) fn abort(&self, prepared: &[Prepared]) -> Result<()> {
-        prepared.iter().try_for_each(|prepared| self.remove(&self.temporary(prepared.slot, prepared.epoch)))
-    }
-
     /// Removes everything that this node in this run left waiting.
     pub(super) fn sweep(&self) -> Result<()> {
         let begin = format!(".{}", self.prefix);

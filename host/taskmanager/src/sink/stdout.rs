@@ -46,10 +46,6 @@ impl Sink for StdoutSink {
         Ok(())
     }
 
-    fn abort(&self, prepared: &[Prepared]) -> Result<()> {
-        self.staging.abort(prepared)
-    }
-
     fn recover(&self, committed: &[Prepared]) -> Result<()> {
         self.commit(committed)?;
         self.staging.sweep()
@@ -86,10 +82,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (sink, mut reader) = sink(&root);
         let first = [prepare(&sink, 1, 1, "b\n"), prepare(&sink, 0, 1, "a\n")];
-        let aborted = prepare(&sink, 0, 2, "never\n");
         sink.commit(&first).unwrap();
         sink.commit(&first).unwrap();
-        sink.abort(&[aborted]).unwrap();
         let recorded = prepare(&sink, 0, 3, "c\n");
         prepare(&sink, 1, 3, "never\n");
         sink.recover(&[recorded]).unwrap();

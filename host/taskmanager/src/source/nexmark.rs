@@ -8,6 +8,7 @@ use lockgate_core::{Digest, Result};
 #[derive(Debug)]
 pub struct NexmarkSource {
     splits: u32,
+    endless: bool,
     fingerprint: String,
 }
 
@@ -17,7 +18,8 @@ impl NexmarkSource {
         // The rate is not part of it: it says when events come, not which.
         let Nexmark { table, events, rate: _, seed, splits, prepared } = settings;
         let identity = format!("{table:?} {events:?} {seed} {splits} {prepared}");
-        Self { splits: (*splits).max(1), fingerprint: Digest::of(identity.as_bytes()).short() }
+        let fingerprint = Digest::of(identity.as_bytes()).short();
+        Self { splits: (*splits).max(1), endless: events.is_none(), fingerprint }
     }
 }
 
@@ -33,6 +35,10 @@ impl Source for NexmarkSource {
 
     fn open(&self, _: &Split) -> Result<Box<dyn Bytes>> {
         Ok(Box::new(Nothing))
+    }
+
+    fn endless(&self) -> bool {
+        self.endless
     }
 }
 

@@ -66,7 +66,8 @@ fn find_within(volume: &Volume, pattern: &str, limit: usize) -> Result<Vec<(Stri
         }
     }
     if found.is_empty() {
-        return Err(Error::new(code::NO_INPUT, format!("{pattern:?} matches no file")).at(volume.place()));
+        let help = "look what is in the volume's directory: `*` stays within a folder, `**` goes through folders";
+        return Err(Error::new(code::NO_INPUT, format!("{pattern:?} matches no file")).at(volume.place()).help(help));
     }
     found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     Ok(found)

@@ -1,0 +1,40 @@
+//! The slot's end of the protocol without a slot behind it: it says whatever a test of a TaskManager wants to hear refused.
+
+use crate::SlotHandle;
+use crate::link::{Link, link};
+use crate::protocol::{Answer, Ask, Frame, Verb};
+
+/// A slot that does what it is told.
+pub struct RawSlot {
+    link: Link,
+    tickets: u64,
+}
+
+/// A slot and the TaskManager's end of it.
+pub fn slot() -> (RawSlot, SlotHandle) {
+    let (slot, end) = link();
+    (RawSlot { link: slot, tickets: 0 }, SlotHandle::new(end))
+}
+
+impl RawSlot {
+    /// Sends a frame as it is; whether there was somebody to take it.
+    pub fn send(&self, frame: Frame) -> bool {
+        self.link.send(frame).is_ok()
+    }
+
+    /// Asks `verb` with `bytes` in the first region and waits: the answer and its bytes, none if the other side has ended.
+    pub fn ask(&mut self, verb: Verb, bytes: &[u8]) -> Option<(Answer, Vec<u8>)> {
+        self.ask_for(verb, u32::try_from(bytes.len()).ok()?, bytes)
+    }
+
+    /// As [`RawSlot::ask`], with another length in the frame: what a read wants.
+    pub fn ask_for(&mut self, verb: Verb, length: u32, bytes: &[u8]) -> Option<(Answer, Vec<u8>)> {
+        self.link.arena.copy_in(0, bytes).ok()?;
+        self.tickets += 1;
+        self.link.send(Ask { ticket: self.tickets, region: 0, length, verb }.encode()).ok()?;
+        let answer = Answer::decode(&self.link.receive()?).ok()?;
+        let mut back = Vec::new();
+        self.link.arena.copy_out(0, answer.length as usize, &mut back).ok()?;
+        Some((answer, back))
+    }
+}

@@ -1,0 +1,217 @@
+//! A slot that says what it likes: whatever is not its own is refused, fails the job and leaves nothing behind.
+
+use super::*;
+use crate::checkpoint::State;
+use crate::job::tests::{World, silent, sinks};
+use crate::source;
+use lockgate_core::Code;
+use lockgate_core::plan::NodeKind;
+use lockgate_executor::protocol::{Ask, Failed, SplitPosition};
+use lockgate_executor::testing::{self, RawSlot};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread;
+
+const HELLO: Verb = Verb::Hello { version: VERSION };
+const SINK: u32 = 1;
+
+/// A world with two files, and what its slots share.
+fn world() -> (World, Coordinator) {
+    let world = World::plain();
+    world.numbers("in/a", 0..3);
+    world.numbers("in/b", 3..5);
+    let (mut state, _) = State::open(&world.state(), &world.job.identity).unwrap();
+    let sinks = sinks(&world, &state);
+    state.recover(&sinks).unwrap();
+    let plan = &world.job.plan;
+    let NodeKind::Source(from) = &plan.nodes[0].kind else { panic!("no source") };
+    let sources = BTreeMap::from([(0, source::connect(&from.connector, &world.volumes, &Arc::default()).unwrap())]);
+    let documents = vec![b"assignment".as_slice().into(), b"artefact".as_slice().into()];
+    let coordinator = Coordinator::new(plan, documents, sources, sinks, state).unwrap();
+    (world, coordinator)
+}
+
+/// Serves a slot that does `work` and then goes away; how that ended, and the world.
+fn served(work: impl FnOnce(&mut Slot)) -> (Result<Usage>, World, Coordinator) {
+    let (world, coordinator) = world();
+    let (raw, handle) = testing::slot();
+    let ended = thread::scope(|scope| {
+        let server = scope.spawn(|| serve(0, handle, &world.job.plan, &coordinator, &silent()));
+        let mut slot = Slot(raw);
+        work(&mut slot);
+        drop(slot);
+        server.join().unwrap()
+    });
+    (ended, world, coordinator)
+}
+
+struct Slot(RawSlot);
+
+impl Slot {
+    /// Asks for what is granted: the answer's value and bytes.
+    fn may(&mut self, verb: Verb, length: usize, bytes: &[u8]) -> (u64, Vec<u8>) {
+        let (answer, back) = self.0.ask_for(verb, length as u32, bytes).unwrap();
+        assert!(!answer.refused, "{verb:?}: {}", String::from_utf8_lossy(&back));
+        (answer.value, back)
+    }
+
+    fn send(&mut self, verb: Verb, bytes: &[u8]) {
+        self.may(verb, bytes.len(), bytes);
+    }
+
+    fn split(&mut self) -> SplitGrant {
+        let (there, grant) = self.may(Verb::Split, 0, &[]);
+        assert_eq!(there, 1);
+        payload::read(&grant).unwrap()
+    }
+
+    fn commit(&mut self, epoch: u64, splits: Vec<SplitPosition>) {
+        self.send(Verb::Commit { epoch }, &committing(splits));
+    }
+}
+
+fn committing(splits: Vec<SplitPosition>) -> Vec<u8> {
+    payload::write(&Commit { splits, usage: Usage::default() }).unwrap()
+}
+
+fn at(name: &str, position: &[u8], finished: bool) -> SplitPosition {
+    SplitPosition { source: 0, name: name.into(), position: position.to_vec(), finished }
+}
+
+/// The last thing that a slot asks is refused with this code, and so is the job; nothing more is committed.
+#[track_caller]
+fn refused(what: &str, code: Code, before: impl FnOnce(&mut Slot), verb: Verb, length: usize, bytes: &[u8]) {
+    let (ended, world, coordinator) = served(|slot| {
+        slot.send(HELLO, &[]);
+        before(slot);
+        let (answer, text) = slot.0.ask_for(verb, length as u32, bytes).unwrap();
+        assert!(answer.refused, "{what} is not refused");
+        assert_eq!(answer.value, u64::from(code.number()), "{what}: {}", String::from_utf8_lossy(&text));
+        assert!(slot.0.ask(Verb::Split, &[]).is_none(), "{what}: the slot is served on");
+    });
+    assert_eq!(ended.unwrap_err().code(), code, "{what}");
+    // What was committed before stays.
+    let seen = world.seen("out");
+    assert!(seen.is_empty() || seen == ["{\"n\":0}"], "{what} was written: {seen:?}");
+    // The other slots go on until they are told, and the next start finds the state whole.
+    drop(coordinator);
+    assert!(State::open(&world.state(), &world.job.identity).is_ok(), "{what}");
+}
+
+#[test]
+fn an_honest_slot_is_served() {
+    let (ended, world, coordinator) = served(|slot| {
+        assert_eq!(slot.may(HELLO, 0, &[]).0, u64::from(VERSION));
+        assert_eq!(slot.may(Verb::Read { input: 0, offset: 7 }, 99, &[]), (3, b"ent".to_vec()));
+        assert_eq!(slot.may(Verb::Read { input: 1, offset: u64::MAX }, 99, &[]), (0, vec![]));
+        let grant = slot.split();
+        assert_eq!((&*grant.name, grant.position), ("in/a", None));
+        assert_eq!(slot.may(Verb::Read { input: grant.input, offset: 16 }, REGION_BYTES, &[]).1, b"{\"n\":2}\n");
+        slot.send(Verb::Write { sink: SINK, epoch: 1 }, b"{\"n\"");
+        slot.send(Verb::Write { sink: SINK, epoch: 1 }, b":0}\n");
+        slot.commit(1, vec![at("in/a", b"x", false)]);
+        slot.commit(2, vec![at("in/a", b"", true)]);
+        slot.split();
+        assert_eq!(slot.may(Verb::Split, 0, &[]).0, 0);
+        slot.send(Verb::Write { sink: SINK, epoch: 3 }, b"never\n");
+        slot.send(Verb::End, &payload::write(&End { failed: None, usage: Usage::default() }).unwrap());
+    });
+    assert_eq!(ended, Ok(Usage::default()));
+    assert_eq!(world.seen("out"), ["{\"n\":0}"]);
+    let report = coordinator.settle(vec![]).unwrap();
+    assert!(!report.finished, "a split was given away and never finished");
+}
+
+#[test]
+fn a_slot_reads_its_own_inputs_only() {
+    let nothing = |_: &mut Slot| ();
+    for input in [2, FIRST_SPLIT, u32::MAX] {
+        refused("a foreign input", code::PROTOCOL_RANGE, nothing, Verb::Read { input, offset: 0 }, 9, &[]);
+    }
+    let next = |slot: &mut Slot| drop((slot.split(), slot.split()));
+    let last = Verb::Read { input: FIRST_SPLIT, offset: 0 };
+    refused("the split before", code::PROTOCOL_RANGE, next, last, 9, &[]);
+}
+
+#[test]
+fn a_slot_writes_to_sinks_in_the_open_epoch_only() {
+    let nothing = |_: &mut Slot| ();
+    for sink in [0, 2, u32::MAX] {
+        refused("a foreign sink", code::PROTOCOL_RANGE, nothing, Verb::Write { sink, epoch: 1 }, 1, b"x");
+    }
+    for epoch in [0, 2, u64::MAX] {
+        refused("a foreign epoch", code::PROTOCOL_RANGE, nothing, Verb::Write { sink: SINK, epoch }, 1, b"x");
+    }
+    let committed = |slot: &mut Slot| {
+        slot.split();
+        slot.send(Verb::Write { sink: SINK, epoch: 1 }, b"{\"n\":0}\n");
+        slot.commit(1, vec![at("in/a", b"x", false)]);
+    };
+    let again = Verb::Write { sink: SINK, epoch: 1 };
+    refused("an epoch that is committed", code::PROTOCOL_RANGE, committed, again, 1, b"x");
+}
+
+#[test]
+fn a_slot_commits_what_it_was_given_only() {
+    let given = |slot: &mut Slot| {
+        slot.split();
+        slot.send(Verb::Write { sink: SINK, epoch: 1 }, b"never\n");
+    };
+    let (good, long) = (at("in/a", b"x", false), vec![0; MAX_POSITION + 1]);
+    for (what, splits) in [
+        ("no split", vec![]),
+        ("a split of nobody", vec![at("in/c", b"", true)]),
+        ("a split of another", vec![good.clone(), at("in/b", b"x", false)]),
+        ("a split of another source", vec![SplitPosition { source: 1, ..good.clone() }]),
+        ("the end of a split twice", vec![at("in/a", b"", true), at("in/a", b"", true)]),
+        ("a position behind the end", vec![at("in/a", b"", true), good.clone()]),
+        ("a position that is too long", vec![at("in/a", &long, false)]),
+    ] {
+        let bytes = committing(splits);
+        refused(what, code::PROTOCOL_RANGE, given, Verb::Commit { epoch: 1 }, bytes.len(), &bytes);
+    }
+    let bytes = committing(vec![good.clone()]);
+    for epoch in [0, 2] {
+        refused("a foreign epoch", code::PROTOCOL_RANGE, given, Verb::Commit { epoch }, bytes.len(), &bytes);
+    }
+    let finished = |slot: &mut Slot| {
+        slot.split();
+        slot.commit(1, vec![at("in/a", b"", true)]);
+    };
+    let verb = Verb::Commit { epoch: 2 };
+    refused("a split that is finished", code::PROTOCOL_RANGE, finished, verb, bytes.len(), &bytes);
+}
+
+#[test]
+fn documents_that_are_not_understood_are_refused() {
+    let nothing = |_: &mut Slot| ();
+    for garbage in [&b""[..], b"{", b"{}", b"null", b"[1]", b"\xff\xff", br#"{"splits":[],"usage":{},"more":1}"#] {
+        for verb in [Verb::Commit { epoch: 1 }, Verb::Log, Verb::Usage, Verb::End] {
+            refused("garbage", code::PROTOCOL_PAYLOAD, nothing, verb, garbage.len(), garbage);
+        }
+    }
+}
+
+#[test]
+fn a_slot_that_breaks_the_protocol_is_not_answered() {
+    let second = Ask { ticket: 2, region: 0, length: 0, verb: Verb::Split }.encode();
+    for (frame, expected) in [(second, code::PROTOCOL_RANGE), ([7; 40], code::PROTOCOL_MESSAGE)] {
+        let (ended, ..) = served(|slot| assert!(slot.0.send(frame)));
+        assert_eq!(ended.unwrap_err().code(), expected);
+    }
+}
+
+#[test]
+fn a_slot_that_goes_away_or_says_that_it_failed_fails_the_job() {
+    let (ended, world, _) = served(|slot| {
+        slot.split();
+        slot.send(Verb::Write { sink: SINK, epoch: 1 }, b"never\n");
+    });
+    assert_eq!(ended.unwrap_err().code(), code::EXECUTOR_GONE);
+    assert_eq!(world.seen("out"), Vec::<String>::new());
+    let failed = Failed { code: code::GUEST_TRAP.number(), cause: "it trapped".into(), help: None };
+    let end = End { failed: Some(failed), usage: Usage::default() };
+    let (ended, ..) = served(|slot| slot.send(Verb::End, &payload::write(&end).unwrap()));
+    let error = ended.unwrap_err();
+    assert_eq!((error.code(), error.cause()), (code::GUEST_TRAP, "it trapped"));
+}

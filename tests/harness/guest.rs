@@ -1,0 +1,35 @@
+//! The guests that `cargo xtask guests` builds, and what their authors would sign of them.
+
+use lockgate_core::Result;
+use lockgate_core::bundle::Part;
+use lockgate_core::limits::Limits;
+use lockgate_executor::Compiler;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+
+/// The bytes of the guest called `name`.
+pub fn component(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../guests/wasm32-wasip2/release");
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
+}
+
+/// The guest called `name` as it goes into a bundle. Described once in a process, because that compiles it.
+pub fn part(name: &str) -> Part {
+    static PARTS: LazyLock<Mutex<BTreeMap<String, Arc<OnceLock<Part>>>>> = LazyLock::new(Mutex::default);
+    let cell = PARTS.lock().unwrap().entry(name.to_owned()).or_default().clone();
+    cell.get_or_init(|| part_of(component(name)).unwrap_or_else(|error| panic!("{name}: {error}"))).clone()
+}
+
+/// What an author finds out about a component before signing it.
+///
+/// # Errors
+/// As `lockgate build` would give.
+pub fn part_of(wasm: Vec<u8>) -> Result<Part> {
+    let info = Compiler::inspect(&wasm)?;
+    let limits = Limits::default();
+    let describe = Compiler::new(&limits)?.describe(&wasm, &limits)?;
+    let (imports, exports) = (info.imports.into_iter().collect(), info.exports.into_iter().collect());
+    Ok(Part { wasm, describe, imports, exports })
+}

@@ -1,0 +1,15 @@
+//! Signed bundles of real guests, run as jobs in a temporary home: what every test of jobs and hostile guests stands on.
+//!
+//! Nothing is left out on the way: a bundle is drafted, signed, written, read and verified as every bundle is, prepared
+//! and run by the TaskManager's own `prepare` and `run`. Compiled components are kept between runs of the tests in an
+//! artefact cache like any machine's, so that a guest is compiled once.
+
+mod bundle;
+mod guest;
+mod home;
+mod read;
+
+pub use bundle::{admit, allowed, draft, keys, manifest, now, prepare, prepare_bundle, prepare_manifest};
+pub use guest::{component, part};
+pub use home::{Home, Ran, Run, examples};
+pub use read::{Rows, csv, parquet_columns};

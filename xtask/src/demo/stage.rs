@@ -1,0 +1,204 @@
+//! Where the demo's script is played: calls `lockgate`, shows what it says and holds it to how it must end.
+
+use super::Step;
+use super::report::{self, Report};
+use crate::process::line;
+use crate::{Result, workspace};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// How many lines of a result are shown, and how much of each.
+const LINES: usize = 3;
+const WIDTH: usize = 320;
+
+/// The exit code of whatever was checked and refused.
+const REFUSED: i32 = 1;
+
+pub struct Stage {
+    lockgate: PathBuf,
+    folder: PathBuf,
+    reports: Vec<Report>,
+}
+
+impl Stage {
+    /// Calls this `lockgate` and writes to this folder.
+    pub fn new(lockgate: PathBuf, folder: PathBuf) -> Self {
+        Self { lockgate, folder, reports: Vec::new() }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Plays a step.
+    ///
+    /// # Errors
+    /// When it does not end as it must.
+    pub fn play(&mut self, step: &Step) -> Result {
+        match step {
+            Step::Say(text) => println!("\n\n== {text}\n"),
+            Step::Prepare(calls) => calls.iter().try_for_each(|call| self.succeeded(call).map(drop))?,
+            Step::Run(call) => {
+                let output = self.succeeded(call)?;
+                print!("{}{}", text(&output.stderr), text(&output.stdout));
+            }
+            Step::Job { call, rows } => {
+                let output = self.succeeded(&format!("{call} --output json"))?;
+                print!("{}", text(&output.stderr));
+                let report = Report::parse(call.split(' ').nth(1).unwrap_or(call), &text(&output.stdout))?;
+                if report.rows() != *rows {
+                    return Err(format!("{:?} rows in, out and dead-lettered, not {rows:?}", report.rows()));
+                }
+                self.reports.push(report);
+            }
+            Step::Show(call) => {
+                let output = self.succeeded(call)?;
+                lines(text(&output.stdout).lines().map(|line| Ok(line.to_owned())))?;
+            }
+            Step::Sample(folder) => sample(Path::new(&self.fill(folder)))?,
+            Step::Table => print!("{}", report::table(&self.reports)),
+            Step::Refused { call, code } => refused(self.start(call)?, code)?,
+            Step::Copy { from, to } => {
+                let (from, to) = (self.fill(from), self.fill(to));
+                println!("$ cp {from} {to}");
+                std::fs::copy(&from, &to).map_err(|error| format!("{from}: {error}"))?;
+            }
+            Step::Flip { from, to } => flip(Path::new(&self.fill(from)), Path::new(&self.fill(to)))?,
+            Step::Beside { refused: call, code, neighbour } => {
+                let child = self.start(call)?;
+                let beside = self.start(neighbour)?;
+                refused(child, code)?;
+                let beside = success(neighbour, output(beside)?)?;
+                println!("\nthe neighbour meanwhile:\n{}", text(&beside.stdout).trim_end());
+            }
+        }
+        Ok(())
+    }
+
+    /// The output of `lockgate` with these arguments, which must succeed.
+    fn succeeded(&self, call: &str) -> Result<Output> {
+        success(call, output(self.start(call)?)?)
+    }
+
+    /// Starts `lockgate` with these arguments, shown as typed. Keys and guests are where the demo and `guests` keep them.
+    fn start(&self, call: &str) -> Result<Child> {
+        let mut command = Command::new(&self.lockgate);
+        command
+            .args(call.split(' ').map(|argument| self.fill(argument)))
+            .current_dir(workspace::root())
+            .env("LOCKGATE_HOME", self.folder.join("home"))
+            .env("CARGO_TARGET_DIR", workspace::guest_target())
+            .env("CARGO_TERM_QUIET", "true")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        println!("$ {}", line(&command));
+        command.spawn().map_err(|error| format!("`{}` could not be started: {error}", line(&command)))
+    }
+
+    fn fill(&self, text: &str) -> String {
+        text.replace("{demo}", &workspace::shown(&self.folder))
+    }
+}
+
+fn output(child: Child) -> Result<Output> {
+    child.wait_with_output().map_err(|error| error.to_string())
+}
+
+fn success(call: &str, output: Output) -> Result<Output> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    print!("{}{}", text(&output.stdout), text(&output.stderr));
+    Err(format!("`lockgate {call}` should have succeeded ({})", output.status))
+}
+
+/// Waits for a call that must be refused; shows what it says to the user.
+fn refused(child: Child, code: &str) -> Result {
+    let output = output(child)?;
+    let said = text(&output.stderr);
+    print!("{said}");
+    match (output.status.code(), said.contains(&format!("[{code}]"))) {
+        (Some(REFUSED), true) => Ok(()),
+        (Some(0), _) => Err("that should have been refused".into()),
+        _ => Err(format!("that should have been refused with {code} and the exit code {REFUSED} ({})", output.status)),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Prints the first lines of the first file in `folder`.
+fn sample(folder: &Path) -> Result {
+    let files = workspace::files(folder)?;
+    let file = files.first().ok_or_else(|| format!("{}: nothing was written", workspace::shown(folder)))?;
+    let failed = |error: std::io::Error| format!("{}: {error}", workspace::shown(file));
+    println!("{}:", workspace::shown(file));
+    lines(BufReader::new(std::fs::File::open(file).map_err(failed)?).lines().map(|line| line.map_err(failed)))
+}
+
+/// Prints the first of these lines; there must be one.
+fn lines(lines: impl Iterator<Item = Result<String>>) -> Result {
+    let mut shown = 0;
+    for line in lines.take(LINES) {
+        let line = line?;
+        let more = if line.chars().count() > WIDTH { "…" } else { "" };
+        println!("  {}{more}", line.chars().take(WIDTH).collect::<String>());
+        shown += 1;
+    }
+    if shown == 0 { Err("nothing was written".into()) } else { Ok(()) }
+}
+
+/// Copies the bundle `from` to `to` with one bit flipped 100 bytes into its first component, where no header of the
+/// tar is hit.
+fn flip(from: &Path, to: &Path) -> Result {
+    let failed = |error: std::io::Error| format!("{}: {error}", from.display());
+    let mut bytes = std::fs::read(from).map_err(failed)?;
+    let component = bytes.windows(4).position(|window| window == b"\0asm");
+    let byte = component.and_then(|at| bytes.get_mut(at + 100));
+    *byte.ok_or_else(|| format!("{}: no component in it", from.display()))? ^= 1;
+    std::fs::write(to, bytes).map_err(failed)?;
+    println!("(one bit flipped: {} is now {})", workspace::shown(from), workspace::shown(to));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flip_changes_one_bit_of_a_component() {
+        let folder = std::env::temp_dir().join(format!("xtask-flip-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (from, to) = (folder.join("a"), folder.join("b"));
+        std::fs::write(&from, [&[7; 512][..], b"\0asm", &[0; 200]].concat()).unwrap();
+        flip(&from, &to).unwrap();
+        let (before, after) = (std::fs::read(&from).unwrap(), std::fs::read(&to).unwrap());
+        let changed: Vec<usize> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();
+        assert_eq!((before.len(), changed), (after.len(), vec![612]));
+        std::fs::write(&from, [7; 512]).unwrap();
+        assert!(flip(&from, &to).unwrap_err().contains("no component"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_refusal_needs_exit_code_and_error_code() {
+        let say = |script: &str| {
+            Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        assert_eq!(refused(say("echo 'error[LG0404]: no' >&2; exit 1"), "LG0404"), Ok(()));
+        assert!(refused(say("echo 'error[LG0404]: no' >&2; exit 0"), "LG0404").is_err());
+        assert!(refused(say("echo 'error[LG0404]: no' >&2; exit 3"), "LG0404").is_err());
+        assert!(refused(say("echo 'error[LG0405]: no' >&2; exit 1"), "LG0404").is_err_and(|m| m.contains("LG0404")));
+        assert!(success("x", output(say("exit 1")).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_sample_needs_something_to_show() {
+        assert_eq!(lines(["a", "b"].into_iter().map(|line| Ok(line.to_owned()))), Ok(()));
+        assert!(lines(std::iter::empty()).is_err());
+    }
+}
