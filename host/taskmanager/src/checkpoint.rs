@@ -85,12 +85,13 @@ impl State {
             if record.commits == 0 {
                 return Ok((Self::begin(dir, lock, job)?, Start::Fresh));
             }
+            let other = match (record.job.version, record.job.payload) == (job.version, job.payload) {
+                true => "with other values of parameters".to_owned(),
+                false => format!("of version {} ({})", record.job.version, record.job.payload.short()),
+            };
+            let (version, payload) = (job.version, job.payload.short());
             let cause = format!(
-                "an earlier run of version {} ({}) has committed output and not finished; this is version {} ({})",
-                record.job.version,
-                record.job.payload.short(),
-                job.version,
-                job.payload.short()
+                "an earlier run {other} has committed output and not finished; this is version {version} ({payload})"
             );
             let help = "run the earlier one to its end, or give it up with `--fresh`, which repeats what it committed";
             return Err(Error::new(code::STATE_OTHER_VERSION, cause).at(place(job)).help(help));

@@ -27,6 +27,8 @@ pub struct Identity {
     pub version: u64,
     /// The digest of the signed payload.
     pub payload: Digest,
+    /// The values of parameters that it was submitted with.
+    pub parameters: BTreeMap<Name, String>,
 }
 
 /// All that a run has committed.
@@ -245,7 +247,7 @@ mod tests {
 
     fn job() -> Identity {
         let (tenant, name) = ("acme".parse().unwrap(), "late".parse().unwrap());
-        Identity { tenant, name, version: 3, payload: Digest::of(b"payload") }
+        Identity { tenant, name, version: 3, payload: Digest::of(b"payload"), parameters: BTreeMap::new() }
     }
 
     fn node(name: &str) -> Name {

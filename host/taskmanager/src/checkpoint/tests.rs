@@ -9,7 +9,7 @@ use crate::source::{FileSource, Source};
 use crate::volume::Volume;
 use lockgate_core::Digest;
 use proptest::prelude::*;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Fuse {
 
 fn identity() -> Identity {
     let (tenant, name) = ("acme".parse().unwrap(), "copy".parse().unwrap());
-    Identity { tenant, name, version: 1, payload: Digest::of(b"one") }
+    Identity { tenant, name, version: 1, payload: Digest::of(b"one"), parameters: BTreeMap::new() }
 }
 
 fn name(text: &str) -> Name {
@@ -233,7 +233,11 @@ fn what_is_wrong_with_a_record_is_said_and_nothing_starts_anew() {
 
 #[test]
 fn another_version_takes_over_only_before_the_first_commit() {
-    let others = [Identity { version: 2, ..identity() }, Identity { payload: Digest::of(b"two"), ..identity() }];
+    let others = [
+        Identity { version: 2, ..identity() },
+        Identity { payload: Digest::of(b"two"), ..identity() },
+        Identity { parameters: [(name("weight"), "2".to_owned())].into(), ..identity() },
+    ];
     for other in &others {
         let job = Job::new();
         drop(State::open(&job.state(), &identity()).unwrap());

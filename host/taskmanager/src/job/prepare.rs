@@ -81,6 +81,7 @@ pub fn prepare(
         name: manifest.job.name.clone(),
         version: bundle.version(),
         payload: bundle.digest(),
+        parameters: parameters.clone(),
     };
     Ok(Prepared { identity, plan: Arc::new(plan), artefacts })
 }

@@ -10,6 +10,7 @@ use lockgate_core::plan::{
 };
 use lockgate_core::types::{Field, LogicalType};
 use lockgate_core::{Digest, Name};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use tempfile::TempDir;
@@ -58,7 +59,7 @@ impl World {
         let volumes = Volumes::open(&BTreeMap::from([(name("data"), root.path().join("data"))])).unwrap();
         let plan = Arc::new(Plan { nodes, limits: Limits::default(), batch_rows: 2, checkpoint_interval: 0 });
         let (tenant, payload) = (name("acme"), Digest::of(b"payload"));
-        let identity = Identity { tenant, name: name("late"), version: 1, payload };
+        let identity = Identity { tenant, name: name("late"), version: 1, payload, parameters: BTreeMap::new() };
         Self { root, volumes, job: Prepared { identity, plan, artefacts: BTreeMap::new() } }
     }
 
