@@ -7,6 +7,7 @@ use crate::Result;
 use crate::figure::{Figure, Report, median, rounded};
 use criterion::Criterion;
 use rustix::time::{ClockId, clock_gettime};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Samples that count.
@@ -66,7 +67,10 @@ impl Pair<'_> {
             }
         } else {
             let mut failed = None;
-            let criterion = Criterion::default().sample_size(SAMPLES).warm_up_time(WARM_UP);
+            // Criterion would put its files beside the sources of this crate.
+            let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "../target".into(), PathBuf::from);
+            let criterion = Criterion::default().output_directory(&target.join("criterion"));
+            let criterion = criterion.sample_size(SAMPLES).warm_up_time(WARM_UP);
             criterion.measurement_time(SAMPLE * 2 * SAMPLES as u32).bench_function(name, |bencher| {
                 bencher.iter_custom(|calls| match self.sample(calls) {
                     Ok(sample) => {

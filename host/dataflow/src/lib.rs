@@ -43,6 +43,12 @@ pub trait Input {
     /// As the TaskManager says; the split has failed.
     fn read(&mut self, offset: u64, length: usize) -> Result<Bytes>;
 
+    /// Whether a read gave nothing because reading was stopped, not because this is the end: the last record may be a part
+    /// of one, and is left out then. Streams only.
+    fn cut(&self) -> bool {
+        false
+    }
+
     /// Says that this range will be read next, so that fetching it can overlap with work. Only a hint.
     fn prefetch(&mut self, offset: u64, length: usize) {
         let _ = (offset, length);

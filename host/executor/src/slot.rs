@@ -80,7 +80,7 @@ struct Open {
 impl<'a> Slot<'a> {
     fn open(port: &mut Port, shared: &Shared, control: &'a Control, lines: &'a Lines) -> Result<Self> {
         let most = assignment::MAX_BYTES as usize;
-        let bytes = Reading::new(ASSIGNMENT, None).read(port, 0, most + 1)?;
+        let bytes = Reading::new(ASSIGNMENT, None, control).read(port, 0, most + 1)?;
         if bytes.len() > most {
             return Err(Error::new(code::PROTOCOL_RANGE, format!("an assignment of more than {most} bytes")));
         }
@@ -132,7 +132,14 @@ impl<'a> Slot<'a> {
             _ => decoder(source, &fields, name, rows, position),
         };
         let decoder = decoder.map_err(|error| error.at(place.clone()))?;
-        Ok(Open { place, reading: Reading::new(grant.input, grant.size), decoder, pace, position: None, grant })
+        Ok(Open {
+            place,
+            reading: Reading::new(grant.input, grant.size, self.control),
+            decoder,
+            pace,
+            position: None,
+            grant,
+        })
     }
 
     /// Reads a split to its end, or to where the slot is drained.

@@ -39,8 +39,8 @@ impl Records {
         (self.used, self.fields) = (0, 0);
         let mut taken = 0;
         loop {
-            if stream.pending().is_empty() {
-                stream.fill(input)?;
+            if stream.pending().is_empty() && !stream.fill(input)? && stream.is_cut() {
+                return Ok(false);
             }
             // No more than the limit and one: where it is passed must not depend on how the bytes came.
             let pending = stream.pending();

@@ -51,6 +51,7 @@ pub(crate) struct Stream {
     start: usize,
     offset: u64,
     ended: bool,
+    cut: bool,
 }
 
 impl Stream {
@@ -78,12 +79,18 @@ impl Stream {
             start: 0,
             offset: 0,
             ended: false,
+            cut: false,
         })
     }
 
     /// What is there and not consumed.
     pub(crate) fn pending(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// Whether it was stopped before its end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// The place of the first pending byte in the uncompressed stream.
@@ -110,7 +117,11 @@ impl Stream {
             if self.chunk.is_empty() && !matches!(self.codec, Codec::Zstd { more: true, .. }) {
                 self.request(input)?;
                 if self.chunk.is_empty() {
-                    self.end()?;
+                    if input.cut() {
+                        self.cut()
+                    } else {
+                        self.end()?
+                    }
                     continue;
                 }
             }
@@ -193,6 +204,18 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// The input was stopped: what is behind the last whole line is left out.
+    fn cut(&mut self) {
+        (self.ended, self.cut) = (true, true);
+        if let Codec::Gzip(decoder) = &mut self.codec {
+            // It keeps back what it has until it is asked; that it cannot be complete is known.
+            let _ = decoder.flush();
+            self.buffer.append(decoder.get_mut());
+        }
+        let whole = memchr::memrchr(b'\n', self.pending()).map_or(0, |line| line + 1);
+        self.buffer.truncate(self.start + whole);
     }
 
     /// The input is at its end: so must be the compressed stream.

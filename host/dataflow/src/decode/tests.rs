@@ -205,6 +205,42 @@ fn csv_refuses_a_header_without_the_columns() {
     }
 }
 
+/// A stream that somebody stops.
+struct Stopped(Memory);
+
+impl Input for Stopped {
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn read(&mut self, offset: u64, length: usize) -> Result<Bytes> {
+        self.0.read(offset, length)
+    }
+
+    fn cut(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_stopped_stream_loses_its_unfinished_record_and_no_other() {
+    let (line, a) = ([field("line", "utf8", false)], [field("a", "utf8", false)]);
+    let zipped = gzip(b"a\nb\nc");
+    for (kind, fields, name, bytes, rows) in [
+        (FormatKind::Lines, &line, "x", b"a\nb\nc".to_vec(), 2),
+        (FormatKind::Lines, &line, "x", b"a\nb\n".to_vec(), 2),
+        (FormatKind::Lines, &line, "x", b"c".to_vec(), 0),
+        (FormatKind::Json, &a, "x", b"{\"a\":\"x\"}\n{\"a\":".to_vec(), 1),
+        (csv(true), &a, "x", b"a\nx\ny".to_vec(), 1),
+        (FormatKind::Lines, &line, "x.gz", zipped[..zipped.len() - 8].to_vec(), 2),
+    ] {
+        let mut input = Stopped(Memory::new(bytes));
+        let all = decode_all(&source(kind.clone()), fields, name, 8, None, &mut input).unwrap();
+        let read: usize = all.iter().map(|decoded| decoded.tracked.batch.num_rows() + decoded.bad.len()).sum();
+        assert_eq!(read, rows, "{kind:?} {name}");
+    }
+}
+
 #[test]
 fn csv_without_a_header_goes_by_place() {
     let fields = [field("c", "int32", true), field("a", "utf8", true)];

@@ -59,7 +59,7 @@ impl Functions {
                 if grant.size > MAX_ARTEFACT {
                     return Err(Error::new(code::PROTOCOL_RANGE, format!("an artefact of {} bytes", grant.size)));
                 }
-                let mut reading = Reading::new(grant.input, Some(grant.size));
+                let mut reading = Reading::new(grant.input, Some(grant.size), control);
                 let artefact = reading.read(port, 0, usize::try_from(grant.size).unwrap_or(usize::MAX))?;
                 // SAFETY: the bytes come over the channel from the TaskManager that started this executor, which takes
                 // an artefact only from `Compiler::compile` of this same program or from its cache, whose MAC, keyed

@@ -1,5 +1,6 @@
 //! A granted input as the decoders want it: ranges of bytes, cut into regions, read ahead.
 
+use crate::executor::Control;
 use crate::port::{Port, Ticket};
 use crate::protocol::REGION_BYTES;
 use bytes::Bytes;
@@ -22,11 +23,13 @@ pub(crate) struct Reading {
     ahead: VecDeque<(u64, usize, Ticket)>,
     /// Bytes read so far.
     pub(crate) read: u64,
+    /// What stops a stream before its end.
+    control: Control,
 }
 
 impl Reading {
-    pub(crate) fn new(input: u32, size: Option<u64>) -> Self {
-        Self { input, size, ahead: VecDeque::new(), read: 0 }
+    pub(crate) fn new(input: u32, size: Option<u64>, control: &Control) -> Self {
+        Self { input, size, ahead: VecDeque::new(), read: 0, control: control.clone() }
     }
 
     /// The input, through `port`.
@@ -123,6 +126,10 @@ impl Input for PortInput<'_> {
         self.reading.read(self.port, offset, length).map(Bytes::from)
     }
 
+    fn cut(&self) -> bool {
+        self.reading.size.is_none() && self.reading.control.draining()
+    }
+
     fn prefetch(&mut self, offset: u64, length: usize) {
         let end = self.reading.size.unwrap_or(0).min(offset.saturating_add(length as u64));
         if self.reading.ahead.is_empty() {
@@ -183,7 +190,7 @@ mod tests {
         {
             for read in [(few, few), (few, 4 * one), (few, one), (SIZE - 5, few), (SIZE, few), (0, 0)] {
                 with_port(SIZE, |port| {
-                    let mut reading = Reading::new(7, Some(SIZE as u64));
+                    let mut reading = Reading::new(7, Some(SIZE as u64), &Control::default());
                     reading.on(port).prefetch(ahead.0 as u64, ahead.1);
                     for _ in 0..2 {
                         let bytes = reading.read(port, read.0 as u64, read.1).unwrap();
@@ -199,7 +206,7 @@ mod tests {
     #[test]
     fn nothing_is_read_twice_or_behind_the_end() {
         let asked = with_port(SIZE, |port| {
-            let mut reading = Reading::new(7, Some(SIZE as u64));
+            let mut reading = Reading::new(7, Some(SIZE as u64), &Control::default());
             let mut at = 0;
             while at < SIZE {
                 let bytes = reading.read(port, at as u64, REGION_BYTES).unwrap();
@@ -214,7 +221,7 @@ mod tests {
     #[test]
     fn an_input_that_ends_early_ends_the_read() {
         with_port(REGION_BYTES + 9, |port| {
-            let mut reading = Reading::new(7, Some(SIZE as u64));
+            let mut reading = Reading::new(7, Some(SIZE as u64), &Control::default());
             assert_range(&reading.read(port, 5, SIZE).unwrap(), 5, REGION_BYTES + 4);
             assert!(port.has_room(SLOT_REGIONS as usize - 1));
         });
@@ -223,7 +230,7 @@ mod tests {
     #[test]
     fn a_stream_gives_what_it_has_and_one_read_is_bounded() {
         with_port(100, |port| {
-            let mut reading = Reading::new(7, None);
+            let mut reading = Reading::new(7, None, &Control::default());
             reading.on(port).prefetch(0, 50);
             assert_range(&reading.read(port, 0, SIZE).unwrap(), 0, 100);
             assert_eq!(reading.read(port, 100, SIZE).unwrap(), b"");

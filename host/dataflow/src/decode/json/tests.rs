@@ -29,7 +29,12 @@ impl<'de> Deserialize<'de> for Oracle {
                 let mut known = BTreeMap::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if fields().iter().any(|field| field.name == key) {
-                        known.insert(key, map.next_value()?);
+                        let raw: Box<RawValue> = map.next_value()?;
+                        // A text with half a surrogate pair spoils the record even if the key comes again.
+                        if raw.get().starts_with('"') {
+                            serde_json::from_str::<String>(raw.get()).map_err(serde::de::Error::custom)?;
+                        }
+                        known.insert(key, raw);
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
