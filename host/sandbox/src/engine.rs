@@ -191,7 +191,8 @@ fn engine_config(options: &EngineOptions) -> Config {
     config.memory_init_cow(false);
     let stack = usize::try_from(options.stack).unwrap_or(usize::MAX).max(64 << 10);
     config.max_wasm_stack(stack).async_stack_size(stack.saturating_add(HOST_STACK)).async_stack_zeroing(true);
-    config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+    // Backtraces name functions. Where in them is not worth a map that is hashed, copied and loaded with every artefact.
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES)).generate_address_map(false);
 
     let slots = options.slots.max(1);
     let mut pool = PoolingAllocationConfig::new();

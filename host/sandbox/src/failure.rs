@@ -194,9 +194,8 @@ fn backtrace(error: &wasmtime::Error) -> Option<String> {
         let module = frame.module().name().unwrap_or("?");
         let name = frame.symbols().first().and_then(|symbol| symbol.name()).or_else(|| frame.func_name());
         let function = name.map_or_else(|| format!("function {}", frame.func_index()), |name| tame(name, 200));
-        let offset = frame.module_offset().unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{} {function} @{offset:#x}", tame(module, 60));
+        let _ = writeln!(out, "{} {function}", tame(module, 60));
     }
     (!out.is_empty()).then_some(out)
 }
