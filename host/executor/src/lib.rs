@@ -12,6 +12,7 @@ mod assignment;
 mod compiler;
 mod executor;
 mod handle;
+pub mod jail;
 mod link;
 mod port;
 pub mod protocol;
