@@ -13,6 +13,7 @@ mod compiler;
 mod executor;
 mod handle;
 mod hidden;
+pub mod jail;
 mod link;
 mod port;
 pub mod protocol;
