@@ -10,7 +10,7 @@ use lockgate_core::statement::Kind;
 use lockgate_core::trust::development::{self, Allowed, Keys};
 use lockgate_core::verify::{Bundle, Verified};
 use lockgate_core::{Error, Timestamp};
-use lockgate_executor::{Compiler, Input, infer};
+use lockgate_executor::{Compiler, Input, infer, testing};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,6 +22,11 @@ pub struct Project {
     pub parts: BTreeMap<lockgate_core::Name, Part>,
 }
 
+/// A compiler of the program that is built along with the benches.
+pub fn compiler() -> Compiler {
+    Compiler::new().with_program(&testing::program())
+}
+
 impl Project {
     /// Reads a manifest; its components are those that were built, by their names. Sources without a schema have that
     /// of `sample`.
@@ -31,11 +36,11 @@ impl Project {
     pub fn new(manifest: &str, sample: Option<&Path>) -> Result<Self> {
         let mut manifest = Manifest::parse_toml(manifest, "lockgate.toml").map_err(first)?;
         let folder = from_environment("LOCKGATE_COMPONENTS")?;
-        let compiler = Compiler::new(&Limits::default())?;
+        let compiler = compiler();
         let mut parts = BTreeMap::new();
         for name in manifest.component.keys() {
             let wasm = read(&folder.join(format!("{name}.wasm")))?;
-            let info = Compiler::inspect(&wasm)?;
+            let info = compiler.inspect(&wasm)?;
             let describe = compiler.describe(&wasm, &Limits::default())?;
             let (imports, exports) = (info.imports.into_iter().collect(), info.exports.into_iter().collect());
             parts.insert(name.clone(), Part { wasm, describe, imports, exports });

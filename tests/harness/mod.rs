@@ -10,6 +10,6 @@ mod home;
 mod read;
 
 pub use bundle::{admit, allowed, draft, keys, manifest, now, prepare, prepare_bundle, prepare_manifest};
-pub use guest::{component, part};
+pub use guest::{compiler, component, part};
 pub use home::{Home, Ran, Run, examples};
 pub use read::{Rows, csv, parquet_columns};

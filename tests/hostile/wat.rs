@@ -1,9 +1,9 @@
 //! A guest written by hand whose parts a case replaces: it describes one function `f` from `x: int64` to `y: int64`,
 //! which gives back its input. No compiler and no SDK stand between a case and the ABI that it breaks.
 
+use crate::harness;
 use lockgate_core::bundle::Part;
 use lockgate_core::types::{Field, FunctionDescription, LogicalType, Port};
-use lockgate_executor::Compiler;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -65,7 +65,8 @@ impl Guest<'_> {
     /// What its author signs: the truth about its imports, and [`described`].
     pub fn part(&self) -> Part {
         let wasm = self.component();
-        let imports = Compiler::inspect(&wasm).map(|info| info.imports.into_iter().collect()).unwrap_or_default();
+        let imports =
+            harness::compiler().inspect(&wasm).map(|info| info.imports.into_iter().collect()).unwrap_or_default();
         Part { imports, ..forged(wasm) }
     }
 

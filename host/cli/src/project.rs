@@ -122,7 +122,7 @@ impl Project {
     pub fn build(&self, volumes: &Volumes, values: &BTreeMap<Name, String>) -> Result<Built, Errors> {
         let mut manifest = self.manifest.clone();
         let limits = Limits::with(&manifest.limits);
-        let compiler = Compiler::new(&limits).map_err(|error| vec![error])?;
+        let compiler = Compiler::new();
         let (mut parts, mut errors) = (BTreeMap::new(), Errors::new());
         for (name, component) in &manifest.component {
             match self.part(&compiler, &limits, name, component) {
@@ -162,7 +162,7 @@ impl Project {
         let file = redirected(path, std::env::var_os("CARGO_TARGET_DIR")).unwrap_or(file);
         let help = "build it (`cargo build --release --target wasm32-wasip2`) or correct the path";
         let wasm = files::read(&file, MAX_COMPONENT).map_err(|error| error.help(help))?;
-        let info = Compiler::inspect(&wasm)?;
+        let info = compiler.inspect(&wasm)?;
         let describe = compiler.describe(&wasm, limits)?;
         Ok(Part {
             wasm,

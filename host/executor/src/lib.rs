@@ -13,6 +13,7 @@ mod compiler;
 mod executor;
 mod handle;
 mod hidden;
+mod infer;
 mod link;
 mod port;
 pub mod protocol;
@@ -22,8 +23,9 @@ pub mod testing;
 
 pub use assignment::{Assignment, ComponentGrant};
 pub use bytes::Bytes;
-pub use compiler::{Compiler, ComponentInfo, infer};
+pub use compiler::{Budget, Compiler, ComponentInfo};
 pub use executor::{Executor, ExecutorOptions, Running};
 pub use handle::SlotHandle;
 pub use hidden::child;
+pub use infer::infer;
 pub use lockgate_dataflow::Input;

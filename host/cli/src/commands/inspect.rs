@@ -143,8 +143,9 @@ fn wasm(bytes: &[u8], component: bool) -> Result<(Value, String), Failure> {
         let what = "a WebAssembly core module, which is no component".into();
         return Ok((value, pairs([("kind", what), ("bytes", size), ("digest", digest.to_string())])));
     }
-    let info = Compiler::inspect(bytes)?;
-    let functions = Compiler::new(&Limits::default())?.describe(bytes, &Limits::default())?;
+    let compiler = Compiler::new();
+    let info = compiler.inspect(bytes)?;
+    let functions = compiler.describe(bytes, &Limits::default())?;
     let value = json!({
         "kind": "component",
         "digest": digest,
