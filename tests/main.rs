@@ -7,4 +7,5 @@
 mod harness;
 mod hostile;
 mod house;
+mod jail;
 mod jobs;

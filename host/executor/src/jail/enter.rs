@@ -204,9 +204,12 @@ pub fn limit(limits: &ResourceLimits) -> Result<()> {
     lower(Resource::Sigpending, 16)
 }
 
-/// No further process or thread, as far as the kernel counts them for this user. Called by [`super::seal`], when all
-/// threads are made.
-pub(super) fn no_more_threads() -> Result<()> {
+/// No further process or thread, as far as the kernel counts them: not for root. When all threads are made;
+/// [`super::seal`] does it too.
+///
+/// # Errors
+/// `LG0924` if it is refused.
+pub fn no_more_threads() -> Result<()> {
     lower(Resource::Nproc, 0)
 }
 

@@ -55,6 +55,10 @@ pub fn seal(profile: &Profile) -> Result<()> {
         Error::new(code::SECCOMP_MISSING, format!("the filter of system calls cannot be made: {error}"))
     })?;
     no_more_threads()?;
+    // What `shed` has done; the kernel takes no filter of an ordinary user's without.
+    rustix::thread::set_no_new_privs(true).map_err(|errno| {
+        Error::new(code::SECCOMP_MISSING, format!("the filter of system calls cannot be installed: {errno}"))
+    })?;
     programs.iter().try_for_each(install)?;
     // The filter refuses this call, which does no harm. Were it answered, there would be no filter.
     match rustix::thread::no_new_privs() {
