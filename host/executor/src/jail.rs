@@ -19,14 +19,19 @@
 pub mod attempt;
 #[cfg(feature = "testing")]
 mod attempt_work;
+mod cgroup;
+mod clone;
 mod enter;
 mod filter;
+mod probe;
 mod process;
 mod seal;
 mod spawn;
 mod walls;
 
+pub use cgroup::{Cgroup, Cgroups};
 pub use enter::{ResourceLimits, landlock, limit, no_more_threads, root, shed};
+pub use probe::{Finding, Report, probe};
 pub use process::{Cause, Child, Exit};
 pub use seal::{Profile, seal};
 pub use spawn::{MAX_DESCRIPTORS, Namespaces, spawn};
