@@ -19,17 +19,24 @@ pub fn component(name: &str) -> Vec<u8> {
 pub fn part(name: &str) -> Part {
     static PARTS: LazyLock<Mutex<BTreeMap<String, Arc<OnceLock<Part>>>>> = LazyLock::new(Mutex::default);
     let cell = PARTS.lock().unwrap().entry(name.to_owned()).or_default().clone();
-    cell.get_or_init(|| part_of(component(name)).unwrap_or_else(|error| panic!("{name}: {error}"))).clone()
+    let part = || part_of(component(name), &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    cell.get_or_init(part).clone()
+}
+
+/// The guest in the language called `name`, which `cargo xtask hostile` builds.
+pub fn language(name: &str, limits: &Limits) -> Part {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("../guests/languages/{name}.wasm"));
+    let wasm = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    part_of(wasm, limits).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// What an author finds out about a component before signing it.
 ///
 /// # Errors
 /// As `lockgate build` would give.
-pub fn part_of(wasm: Vec<u8>) -> Result<Part> {
+pub fn part_of(wasm: Vec<u8>, limits: &Limits) -> Result<Part> {
     let info = Compiler::inspect(&wasm)?;
-    let limits = Limits::default();
-    let describe = Compiler::new(&limits)?.describe(&wasm, &limits)?;
+    let describe = Compiler::new(limits)?.describe(&wasm, limits)?;
     let (imports, exports) = (info.imports.into_iter().collect(), info.exports.into_iter().collect());
     Ok(Part { wasm, describe, imports, exports })
 }

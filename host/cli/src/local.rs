@@ -1,12 +1,16 @@
 //! What names mean on this machine, as the command line and a configuration file say it.
 
-use lockgate_core::Result;
+use lockgate_core::{Name, Result};
+use lockgate_executor::{Executor, Executors};
 use lockgate_taskmanager::config::Config;
 use lockgate_taskmanager::volume::Volumes;
 use std::path::PathBuf;
 
+/// Bytes of memory of an executor that only looks.
+const AUTHOR: u64 = 2 << 30;
+
 /// The flags that say what volumes are.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Machine {
     /// What a volume is on this machine; may be given several times.
     #[arg(long = "volume", value_name = "NAME=DIRECTORY")]
@@ -28,6 +32,14 @@ impl Machine {
         };
         self.volumes.iter().try_for_each(|flag| config.add_volume(flag))?;
         Ok(config)
+    }
+
+    /// An executor that looks at an author's own component or data, as any executor would.
+    ///
+    /// # Errors
+    /// As [`Machine::config`], and `LG09nn` if it cannot be started.
+    pub fn author(&self) -> Result<Executor> {
+        Executors::new(self.config()?.executors(1, AUTHOR))?.of(&Name::new("author")?)
     }
 
     /// The volumes, opened.

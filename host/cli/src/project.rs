@@ -1,6 +1,7 @@
 //! A project on the author's machine: its manifest and components, and the bundle that is made of them.
 
 use crate::files;
+use crate::local::Machine;
 use lockgate_core::bundle::{Draft, Package, Part};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
@@ -119,7 +120,8 @@ impl Project {
     ///
     /// # Errors
     /// All that is wrong, with places in the manifest.
-    pub fn build(&self, volumes: &Volumes, values: &BTreeMap<Name, String>) -> Result<Built, Errors> {
+    pub fn build(&self, machine: &Machine, values: &BTreeMap<Name, String>) -> Result<Built, Errors> {
+        let volumes = machine.volumes().map_err(|error| vec![error])?;
         let mut manifest = self.manifest.clone();
         let limits = Limits::with(&manifest.limits);
         let compiler = Compiler::new(&limits).map_err(|error| vec![error])?;
@@ -132,7 +134,7 @@ impl Project {
         }
         if errors.is_empty() {
             for (name, source) in &mut manifest.source {
-                if let Err(error) = infer(source, volumes) {
+                if let Err(error) = infer(source, &volumes, machine) {
                     errors.push(error.at(format!("source {name}")));
                 }
             }
@@ -224,7 +226,7 @@ pub fn writes_stdout(plan: &Plan) -> bool {
 }
 
 /// Gives a source whose format has no schema of its own the one that the first file of its data has.
-fn infer(source: &mut manifest::Source, volumes: &Volumes) -> Result<(), Error> {
+fn infer(source: &mut manifest::Source, volumes: &Volumes, machine: &Machine) -> Result<(), Error> {
     if source.schema.is_some() || source.connector != "file" {
         return Ok(());
     }
@@ -239,7 +241,7 @@ fn infer(source: &mut manifest::Source, volumes: &Volumes) -> Result<(), Error> 
     let splits = connected.splits()?;
     let Some(split) = splits.first() else { return Ok(()) };
     let mut input = FileInput(connected.open(split)?);
-    source.schema = Some(lockgate_executor::infer(&format, &split.name, &mut input)?);
+    source.schema = Some(machine.author()?.infer(&format, &split.name, &mut input)?);
     Ok(())
 }
 

@@ -11,6 +11,7 @@
 
 mod cancel;
 mod check;
+mod code;
 mod contract;
 mod engine;
 mod failure;
@@ -26,6 +27,7 @@ mod wasi;
 
 pub use cancel::Cancel;
 pub use check::{CheckLimits, ComponentInfo, inspect};
+pub use code::CodeMemory;
 pub use engine::{Engine, EngineOptions};
 pub use failure::{CallError, Kind};
 pub use instance::{Called, Instance};
