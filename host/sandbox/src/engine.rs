@@ -132,7 +132,7 @@ impl Engine {
     }
 
     #[expect(unsafe_code, reason = "the artefact is of this very engine")]
-    fn program_of_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Program> {
+    pub(crate) fn program_of_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Program> {
         let artefact = self.compile_bytes(component, limits)?;
         // SAFETY: this engine has just made it.
         unsafe { self.load(&artefact) }

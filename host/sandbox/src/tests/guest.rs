@@ -96,7 +96,7 @@ impl Guest<'_> {
 
     /// The guest compiled and loaded.
     pub fn program(&self) -> Program {
-        load(&self.component())
+        load(&self.component()).unwrap()
     }
 
     /// An instance with these settings.
@@ -118,11 +118,8 @@ pub fn engine() -> &'static Engine {
 }
 
 /// Compiles and loads a component.
-#[expect(unsafe_code, reason = "the artefact is of this very engine")]
-pub fn load(component: &[u8]) -> Program {
-    let artefact = engine().compile_bytes(component, &CheckLimits::default()).unwrap();
-    // SAFETY: the same engine has just made it.
-    unsafe { engine().load(&artefact) }.unwrap()
+pub fn load(component: &[u8]) -> lockgate_core::Result<Program> {
+    engine().program_of_bytes(component, &CheckLimits::default())
 }
 
 /// Calls function 0 with a batch of one column of one buffer.
