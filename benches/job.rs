@@ -2,7 +2,7 @@
 //! the slot's thread, which decodes, calls the guest and encodes.
 
 use crate::figure::{Figure, Report, median, rounded};
-use crate::project::{Project, executors, read};
+use crate::project::{Project, compiler, executors, read};
 use crate::{Result, root};
 use lockgate_core::plan::{Compression, Format, FormatKind, Nexmark, NexmarkTable, NodeKind};
 use lockgate_core::planner::nexmark_fields;
@@ -105,7 +105,7 @@ impl Bench {
         let folder = tempfile::tempdir()?;
         let bundle = project.admit()?;
         let cache = ArtefactCache::open(&folder.path().join("cache"), 1 << 30)?;
-        let job = job::prepare(&bundle, &BTreeMap::new(), &cache)?;
+        let job = job::prepare(&bundle, &BTreeMap::new(), &compiler(), &cache)?;
         let mut directories = BTreeMap::new();
         for (name, path) in volumes {
             directories.insert(name.parse()?, path.to_path_buf());

@@ -32,6 +32,11 @@ pub struct Project {
     pub parts: BTreeMap<lockgate_core::Name, Part>,
 }
 
+/// A compiler of the program that is built along with the benches.
+pub fn compiler() -> Compiler {
+    Compiler::new()
+}
+
 impl Project {
     /// Reads a manifest; its components are those that were built, by their names. Sources without a schema have that
     /// of `sample`.
@@ -41,12 +46,12 @@ impl Project {
     pub fn new(manifest: &str, sample: Option<&Path>) -> Result<Self> {
         let mut manifest = Manifest::parse_toml(manifest, "lockgate.toml").map_err(first)?;
         let folder = from_environment("LOCKGATE_COMPONENTS")?;
-        let compiler = Compiler::new(&Limits::default())?;
+        let compiler = compiler();
         let mut parts = BTreeMap::new();
         for name in manifest.component.keys() {
             let wasm = read(&folder.join(format!("{name}.wasm")))?;
-            let info = Compiler::inspect(&wasm)?;
-            let describe = compiler.describe(&wasm, &Limits::default())?;
+            let info = compiler.inspect(&wasm)?;
+            let describe = compiler.describe(&executors(1)?.of(&"author".parse()?)?, &wasm, &Limits::default())?;
             let (imports, exports) = (info.imports.into_iter().collect(), info.exports.into_iter().collect());
             parts.insert(name.clone(), Part { wasm, describe, imports, exports });
         }

@@ -7,7 +7,7 @@
 
 use crate::Result;
 use crate::figure::Report;
-use crate::project::{Project, executors, first, keys, now};
+use crate::project::{Project, compiler, executors, first, keys, now};
 use crate::sample::{Pair, part};
 use lockgate_core::bundle::ReadLimits;
 use lockgate_core::marks::Marks;
@@ -15,7 +15,7 @@ use lockgate_core::planner::Planner;
 use lockgate_core::trust::development::{Allowed, chain, domain};
 use lockgate_core::verify::{Admission, Request, verify};
 use lockgate_executor::protocol::{SplitGrant, VERSION, Verb, payload};
-use lockgate_executor::{Assignment, Compiler, ComponentGrant, SlotHandle, Task};
+use lockgate_executor::{Assignment, ComponentGrant, SlotHandle, Task};
 use lockgate_taskmanager::artefact_cache::{ArtefactCache, ArtefactId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -71,12 +71,11 @@ pub fn measure(report: &Report) -> Result<()> {
 
     let bundle = verify(&request, bytes.as_slice())?.bundle;
     let component = bundle.components().next().ok_or("no component")?;
-    let plan = Planner::plan(bundle.manifest(), bundle.descriptions(), &BTreeMap::new()).map_err(first)?;
-    let compiler = Compiler::new(&plan.limits)?;
+    let compiler = compiler();
     let folder = tempfile::tempdir()?;
     let cache = ArtefactCache::open(&folder.path().join("cache"), 1 << 30)?;
     let tenant = job.tenant.clone();
-    let id = ArtefactId { tenant, component: component.digest, compatibility: compiler.compatibility() };
+    let id = ArtefactId { tenant, component: component.digest, compatibility: compiler.compatibility()? };
     cache.put(&id, &compiler.compile(&bundle, component.name)?)?;
     let ours = part(|| {
         let executor = executors(1)?.of(&job.tenant)?;

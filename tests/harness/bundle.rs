@@ -1,5 +1,6 @@
 //! From a manifest's text to a job that is ready to run, over the bytes of a signed bundle.
 
+use super::guest::compiler;
 use super::home::examples;
 use lockgate_core::bundle::{Draft, Package, Part};
 use lockgate_core::manifest::{Manifest, Source};
@@ -92,7 +93,7 @@ pub fn prepare_manifest(manifest: Manifest, parts: &[(&str, Part)]) -> Result<Pr
 /// # Errors
 /// As [`job::prepare`].
 pub fn prepare_bundle(bundle: &Verified<Bundle>) -> Result<Prepared> {
-    job::prepare(bundle, &BTreeMap::new(), &CACHE)
+    job::prepare(bundle, &BTreeMap::new(), compiler(), &CACHE)
 }
 
 /// Compiled components, shared by all tests and by the processes that they start.

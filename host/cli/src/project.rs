@@ -1,7 +1,7 @@
 //! A project on the author's machine: its manifest and components, and the bundle that is made of them.
 
 use crate::files;
-use crate::local::Machine;
+use crate::local::{Author, Machine};
 use lockgate_core::bundle::{Draft, Package, Part};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
@@ -12,7 +12,7 @@ use lockgate_core::statement::{Kind, Release};
 use lockgate_core::trust::Audience;
 use lockgate_core::types::FunctionDescription;
 use lockgate_core::{Error, Name, Timestamp};
-use lockgate_executor::{Compiler, Input};
+use lockgate_executor::Input;
 use lockgate_taskmanager::source;
 use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
@@ -124,17 +124,17 @@ impl Project {
         let volumes = machine.volumes().map_err(|error| vec![error])?;
         let mut manifest = self.manifest.clone();
         let limits = Limits::with(&manifest.limits);
-        let compiler = Compiler::new(&limits).map_err(|error| vec![error])?;
+        let author = machine.author().map_err(|error| vec![error])?;
         let (mut parts, mut errors) = (BTreeMap::new(), Errors::new());
         for (name, component) in &manifest.component {
-            match self.part(&compiler, &limits, name, component) {
+            match self.part(&author, &limits, name, component) {
                 Ok(part) => drop(parts.insert(name.clone(), part)),
                 Err(error) => errors.push(error.at(format!("component {name}"))),
             }
         }
         if errors.is_empty() {
             for (name, source) in &mut manifest.source {
-                if let Err(error) = infer(source, &volumes, machine) {
+                if let Err(error) = infer(source, &volumes, &author) {
                     errors.push(error.at(format!("source {name}")));
                 }
             }
@@ -151,7 +151,7 @@ impl Project {
 
     fn part(
         &self,
-        compiler: &Compiler,
+        author: &Author,
         limits: &Limits,
         name: &Name,
         component: &manifest::Component,
@@ -164,8 +164,8 @@ impl Project {
         let file = redirected(path, std::env::var_os("CARGO_TARGET_DIR")).unwrap_or(file);
         let help = "build it (`cargo build --release --target wasm32-wasip2`) or correct the path";
         let wasm = files::read(&file, MAX_COMPONENT).map_err(|error| error.help(help))?;
-        let info = Compiler::inspect(&wasm)?;
-        let describe = compiler.describe(&wasm, limits)?;
+        let info = author.inspect(&wasm)?;
+        let describe = author.describe(&wasm, limits)?;
         Ok(Part {
             wasm,
             describe,
@@ -226,7 +226,7 @@ pub fn writes_stdout(plan: &Plan) -> bool {
 }
 
 /// Gives a source whose format has no schema of its own the one that the first file of its data has.
-fn infer(source: &mut manifest::Source, volumes: &Volumes, machine: &Machine) -> Result<(), Error> {
+fn infer(source: &mut manifest::Source, volumes: &Volumes, author: &Author) -> Result<(), Error> {
     if source.schema.is_some() || source.connector != "file" {
         return Ok(());
     }
@@ -241,7 +241,7 @@ fn infer(source: &mut manifest::Source, volumes: &Volumes, machine: &Machine) ->
     let splits = connected.splits()?;
     let Some(split) = splits.first() else { return Ok(()) };
     let mut input = FileInput(connected.open(split)?);
-    source.schema = Some(machine.author()?.infer(&format, &split.name, &mut input)?);
+    source.schema = Some(author.infer(&format, &split.name, &mut input)?);
     Ok(())
 }
 

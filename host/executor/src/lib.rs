@@ -30,7 +30,7 @@ pub use assignment::{Assignment, ComponentGrant, Task};
 pub use bytes::Bytes;
 pub use child::MAX_SLOTS;
 pub use code::CodeRange;
-pub use compiler::{Compiler, ComponentInfo};
+pub use compiler::{Budget, Compiler, ComponentInfo};
 pub use handle::SlotHandle;
 pub use hidden::child;
 pub use lockgate_dataflow::Input;

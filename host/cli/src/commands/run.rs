@@ -18,6 +18,7 @@ use lockgate_core::trust::TrustDomain;
 use lockgate_core::trust::development::{self, Allowed};
 use lockgate_core::verify::{Admission, Bundle, Request, Verified, learn, verify};
 use lockgate_core::{Error, Name, Timestamp};
+use lockgate_executor::Compiler;
 use lockgate_executor::Executors;
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
 use lockgate_taskmanager::job::{self, RunOptions, Stop};
@@ -79,7 +80,7 @@ impl Run {
         let config = self.source.machine.config()?;
         let cache = config.cache.clone().unwrap_or_else(|| home.cache());
         let cache = ArtefactCache::open(&cache, config.cache_bytes)?;
-        let job = job::prepare(&bundle, &values, &cache)?;
+        let job = job::prepare(&bundle, &values, &Compiler::new(), &cache)?;
         let range = bundle.manifest().job.parallelism;
         let parallelism = self.parallelism.unwrap_or_else(|| config.slots.clamp(range.min, range.max));
         if !(range.min..=range.max).contains(&parallelism) {

@@ -197,6 +197,11 @@ codes! {
     COMPOSED_COMPONENT = 511, "a component is composed of components that run code";
     IMPORTS_DIFFER = 512, "a component imports other interfaces than were signed";
     DESCRIBE_DIFFERS = 513, "a component describes itself other than it was signed";
+    COMPILE_TIME = 514, "compiling a component takes too long";
+    COMPILE_MEMORY = 515, "compiling a component takes too much memory";
+    COMPILER_GONE = 516, "the compiler ended without an answer";
+    COMPILER_ANSWER = 517, "the compiler's answer cannot be used";
+    COMPILER_UNAVAILABLE = 518, "the compiler cannot be started";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
     OUT_OF_FUEL = 601, "a function used all its fuel";

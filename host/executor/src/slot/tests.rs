@@ -54,7 +54,8 @@ fn component(call: &str) -> Vec<u8> {
 /// What a TaskManager has compiled of it, once it is in a bundle that was signed and verified.
 fn artefact(component: &[u8]) -> Vec<u8> {
     let manifest = "[job]\ntenant = \"acme\"\nname = \"late\"\nversion = 1\n[component.guest]\n";
-    let imports = Compiler::inspect(component).unwrap().imports.into_iter().collect();
+    let compiler = Compiler::new().with_program(&crate::testing::program());
+    let imports = compiler.inspect(component).unwrap().imports.into_iter().collect();
     let part = Part { wasm: component.to_vec(), describe: vec![], imports, exports: BTreeSet::new() };
     let now = Timestamp::from_seconds(1_800_000_000);
     let draft = Draft {
@@ -71,7 +72,7 @@ fn artefact(component: &[u8]) -> Vec<u8> {
     let allowed = development::Allowed::as_asked(&draft.manifest);
     let keys = development::Keys::from_seed(&[1; 32]);
     let accepted = development::admit(&keys, &mut draft.package(None).unwrap(), &allowed, now).unwrap();
-    Compiler::new(&Limits::default()).unwrap().compile(&accepted.bundle, &name("guest")).unwrap()
+    compiler.compile(&accepted.bundle, &name("guest")).unwrap()
 }
 
 fn name(text: &str) -> Name {
