@@ -93,6 +93,22 @@ impl Controls {
         }
     }
 
+    /// Writes a word whoever it belongs to.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn forge(&self, word: crate::testing::Word, change: impl Fn(u32) -> u32) {
+        use crate::testing::Word;
+        let at = match word {
+            Word::Asked => at::ASKED,
+            Word::Answered => at::ANSWERED,
+            Word::Run => at::RUN,
+            Word::Orders => at::ORDERS,
+            Word::Gone => at::SLOT_GONE,
+            Word::Progress => at::PROGRESS,
+            Word::Refused => at::REFUSED,
+        };
+        self.write(at, change(self.read(at)));
+    }
+
     /// Wakes the slot so that it looks at everything again.
     fn ring(&self) {
         if let Some(bell) = self.word(at::BELL) {
@@ -201,7 +217,7 @@ impl SlotLink {
     }
 
     /// Rings without anything to say.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn ring(&self) {
         ring(&self.signal);
     }
@@ -250,6 +266,11 @@ impl Link {
         controls.ring();
     }
 
+    /// Whether there are asks that were not received.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.controls().read(at::ASKED) != self.asked
+    }
+
     /// Waits for a frame; none when the other side is gone.
     ///
     /// # Errors
@@ -291,8 +312,7 @@ impl Link {
         // How often it rang means nothing; that it is empty again does, so that the next wait waits.
         let _ = rustix::io::read(&*self.signal, &mut [0; 8]);
         // What was sent before the end is still read.
-        let sent = self.controls().read(at::ASKED) != self.asked;
-        Ok(ended && !sent)
+        Ok(ended && !self.is_pending())
     }
 }
 
