@@ -10,12 +10,12 @@ mod budget;
 mod child;
 mod conversation;
 mod gate;
-mod process;
 mod wire;
 
 pub use budget::Budget;
 pub use lockgate_sandbox::ComponentInfo;
 
+use crate::jail::Policy;
 use ask::{Asked, another, ask, is_breach};
 use gate::Gate;
 use lockgate_core::error::code;
@@ -46,6 +46,7 @@ pub(crate) fn child() -> ExitCode {
 pub struct Compiler {
     program: Arc<Path>,
     budget: Budget,
+    policy: Policy,
     gate: Arc<Gate>,
     /// Asked once, of a process that got no component, and so from one that has no reason to lie.
     compatibility: Arc<OnceLock<[u8; 32]>>,
@@ -60,6 +61,7 @@ impl Compiler {
         Self {
             program: PathBuf::from("/proc/self/exe").into(),
             budget: Budget::default(),
+            policy: Policy::default(),
             gate: Arc::new(Gate::new(PROCESSES)),
             compatibility: Arc::default(),
         }
@@ -81,6 +83,12 @@ impl Compiler {
     #[must_use]
     pub fn with_budget(self, budget: Budget) -> Self {
         Self { budget, ..self }
+    }
+
+    /// With what the operator says of walls that are missing.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
     }
 
     /// A digest of all that an artefact depends on beside its component.
@@ -147,17 +155,7 @@ impl Compiler {
 
     /// Compiles, and tries again without optimising if that breaks a limit.
     fn compiled(&self, component: &[u8]) -> Result<(ComponentInfo, Vec<u8>)> {
-        let first = match self.attempt(component, true) {
-            Err(error) if is_breach(&error) => error,
-            done => return done,
-        };
-        self.attempt(component, false).map_err(|second| {
-            if !is_breach(&second) {
-                return second;
-            }
-            let both = format!("{}; again, without optimising, {}", first.cause(), second.cause());
-            Error::new(second.code(), both)
-        })
+        twice(|optimise| self.attempt(component, optimise))
     }
 
     fn attempt(&self, component: &[u8], optimise: bool) -> Result<(ComponentInfo, Vec<u8>)> {
@@ -179,8 +177,9 @@ impl Compiler {
         }
         let optimise = !matches!(question, Question::Compile { optimise: false });
         let (cpu, memory) = (self.budget.cpu(size, optimise), self.budget.memory);
+        let request = Request { version: VERSION, question, policy: self.policy, cpu, memory, size };
         let _permit = self.gate.enter();
-        ask(&self.program, &Request { version: VERSION, question, cpu, memory, size }, component)
+        ask(&self.program, &request, component)
     }
 }
 
@@ -188,6 +187,21 @@ impl Default for Compiler {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Attempts something with optimising and, where that breaks a limit, without.
+fn twice<T>(attempt: impl Fn(bool) -> Result<T>) -> Result<T> {
+    let first = match attempt(true) {
+        Err(error) if is_breach(&error) => error,
+        done => return done,
+    };
+    attempt(false).map_err(|second| {
+        if !is_breach(&second) {
+            return second;
+        }
+        let both = format!("{}; again, without optimising, {}", first.cause(), second.cause());
+        Error::new(second.code(), both)
+    })
 }
 
 fn find<'a>(bundle: &'a Verified<Bundle>, component: &Name) -> Result<Verified<ComponentRef<'a>>> {

@@ -14,6 +14,7 @@ mod executor;
 mod handle;
 mod hidden;
 mod infer;
+pub mod jail;
 mod link;
 mod port;
 pub mod protocol;

@@ -36,6 +36,11 @@ pub struct CheckLimits {
     pub types: u64,
     /// Functions of all modules, imported ones too.
     pub functions: u64,
+    /// Functions that a component of any size may have; beyond that it must have [`CheckLimits::function_size`] bytes for
+    /// each. A function costs the compiler a tenth of a millisecond however little is in it.
+    pub small_functions: u64,
+    /// See [`CheckLimits::small_functions`]. Honest components have 200 bytes and more for a function.
+    pub function_size: u64,
     /// Bytes of a function's body.
     pub body: u64,
     /// Locals of a function.
@@ -68,6 +73,8 @@ impl Default for CheckLimits {
             externs: 2_000,
             types: 50_000,
             functions: 200_000,
+            small_functions: 10_000,
+            function_size: 64,
             body: 1 << 20,
             locals: 10_000,
             block_nesting: 3_000,
@@ -113,6 +120,8 @@ pub fn inspect(component: &[u8], limits: &CheckLimits) -> Result<ComponentInfo> 
     }
     let mut info = check.info;
     info.functions = check.counts.functions;
+    let most = limits.small_functions.saturating_add(info.size.checked_div(limits.function_size).unwrap_or(u64::MAX));
+    at_most("functions for its size", info.functions, most)?;
     info.modules = check.counts.modules;
     info.imports.sort_unstable();
     info.exports.sort_unstable();

@@ -297,4 +297,12 @@ codes! {
     PROTOCOL_PAYLOAD = 903, "a document between TaskManager and executor is not understood";
     EXECUTOR_GONE = 904, "the executor has ended";
     JOB_CANCELLED = 905, "the job was cancelled";
+    EXECUTOR_NOT_STARTED = 920, "a jailed process cannot be started";
+    PRIVILEGES_KEPT = 921, "a jailed process cannot give up its privileges";
+    LANDLOCK_MISSING = 922, "Landlock is missing or too old";
+    SECCOMP_MISSING = 923, "system calls cannot be filtered";
+    RESOURCES_UNBOUNDED = 924, "a resource limit cannot be set";
+    ROOT_NOT_EMPTIED = 925, "a jailed process cannot leave the file system";
+    WALLS_MISSING = 926, "this machine lacks a wall that is required";
+    GROUP_REFUSED = 927, "a control group cannot be made";
 }
