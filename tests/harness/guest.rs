@@ -1,8 +1,8 @@
 //! The guests that `cargo xtask guests` builds, and what their authors would sign of them.
 
-use lockgate_core::Result;
 use lockgate_core::bundle::Part;
 use lockgate_core::limits::Limits;
+use lockgate_core::{Name, Result};
 use lockgate_executor::{Compiler, testing};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,16 +25,25 @@ pub fn compiler() -> &'static Compiler {
 pub fn part(name: &str) -> Part {
     static PARTS: LazyLock<Mutex<BTreeMap<String, Arc<OnceLock<Part>>>>> = LazyLock::new(Mutex::default);
     let cell = PARTS.lock().unwrap().entry(name.to_owned()).or_default().clone();
-    cell.get_or_init(|| part_of(component(name)).unwrap_or_else(|error| panic!("{name}: {error}"))).clone()
+    let part = || part_of(component(name), &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    cell.get_or_init(part).clone()
+}
+
+/// The guest in the language called `name`, which `cargo xtask hostile` builds.
+pub fn language(name: &str, limits: &Limits) -> Part {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("../guests/languages/{name}.wasm"));
+    let wasm = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    part_of(wasm, limits).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// What an author finds out about a component before signing it.
 ///
 /// # Errors
 /// As `lockgate build` would give.
-pub fn part_of(wasm: Vec<u8>) -> Result<Part> {
+pub fn part_of(wasm: Vec<u8>, limits: &Limits) -> Result<Part> {
     let info = compiler().inspect(&wasm)?;
-    let describe = compiler().describe(&wasm, &Limits::default())?;
+    let executor = testing::executors(1).of(&Name::new("author").expect("a name"))?;
+    let describe = compiler().describe(&executor, &wasm, limits)?;
     let (imports, exports) = (info.imports.into_iter().collect(), info.exports.into_iter().collect());
     Ok(Part { wasm, describe, imports, exports })
 }

@@ -1,6 +1,7 @@
 //! An attack as a job of its own, with an honest job of another tenant beside it in the same process, and whether both
 //! ended as they must.
 
+use crate::harness::suite::Ended;
 use crate::harness::{self, Home, Ran};
 use lockgate_core::Code;
 use lockgate_core::bundle::Part;
@@ -23,8 +24,17 @@ pub enum Verdict {
     Harmless,
 }
 
-/// The name of an attack, and how it got away if it did.
-pub type Outcome = (String, Result<(), String>);
+impl Verdict {
+    /// How an attack ended, for the table. What is refused is never run, so nobody pays; the rest is billed to the job.
+    pub fn of(self, group: &'static str, name: &str, result: Result<(), String>) -> Ended {
+        let (verdict, billed) = match self {
+            Self::Refused(code) => (format!("refused {code}"), "nobody"),
+            Self::Fails(code) => (format!("fails {code}"), "its job"),
+            Self::Harmless => ("harmless".to_owned(), "its job"),
+        };
+        Ended { group, name: name.to_owned(), verdict, billed, result }
+    }
+}
 
 /// Where rows that fail go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,6 +91,9 @@ pub fn job(part: Part, function: &str, on_error: OnError, limits: &str) -> lockg
     harness::prepare(&manifest(function, on_error, "", limits), &[("guest", part)])
 }
 
+/// What guests say when they got hold of something that they must not have.
+const GIVEN: &str = "the host gave";
+
 /// Runs an attack beside the neighbour and compares how it ended.
 pub fn attempt(part: Part, function: &str, limits: &str, verdict: Verdict) -> Result<(), String> {
     let prepared = job(part, function, OnError::Fail, limits);
@@ -95,6 +108,9 @@ pub fn attempt(part: Part, function: &str, limits: &str, verdict: Verdict) -> Re
             match &ran.result {
                 Err(error) => {
                     tame(&error.to_string())?;
+                    if error.to_string().contains(GIVEN) {
+                        return Err(format!("the guest got what it must not have: {error}"));
+                    }
                     let nothing = home.rows("good").is_empty();
                     if !nothing {
                         return Err("the job failed and yet has output".into());

@@ -15,6 +15,7 @@ mod wire;
 pub use budget::Budget;
 pub use lockgate_sandbox::ComponentInfo;
 
+use crate::Executor;
 use crate::jail::Policy;
 use ask::{Asked, another, ask, is_breach};
 use gate::Gate;
@@ -22,8 +23,8 @@ use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
 use lockgate_core::types::FunctionDescription;
 use lockgate_core::verify::{Bundle, ComponentRef, Verified};
-use lockgate_core::{Error, Name, Result};
-use lockgate_sandbox::{CheckLimits, Engine, EngineOptions};
+use lockgate_core::{Digest, Error, Name, Result};
+use lockgate_sandbox::CheckLimits;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -144,13 +145,9 @@ impl Compiler {
     ///
     /// # Errors
     /// `LG05nn` if the component is not one that may run, `LG06nn` if it fails.
-    pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
+    pub fn describe(&self, executor: &Executor, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
         let (_, artefact) = self.compiled(component)?;
-        let options = EngineOptions { slots: 1, memory_ceiling: limits.memory, stack: limits.stack };
-        // SAFETY: it comes, unchanged, from a process of this same program that this one has started to compile it.
-        #[allow(unsafe_code)]
-        let program = unsafe { Engine::new(&options)?.load(&artefact) }?;
-        program.describe(limits)
+        executor.describe(executor.put(Digest::of(component), &artefact)?, limits)
     }
 
     /// Compiles, and tries again without optimising if that breaks a limit.

@@ -1,6 +1,7 @@
 //! The one configuration of wasmtime, for compiling and for running alike, and the engine that runs.
 
 use crate::check::CheckLimits;
+use crate::code::{CodeMemory, Custom};
 use crate::compile::Compiler;
 use crate::limiter::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use crate::program::Program;
@@ -12,6 +13,7 @@ use lockgate_core::{Error, Result};
 use sha2::{Digest as _, Sha256};
 use std::hash::{Hash as _, Hasher};
 use std::num::NonZeroUsize;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmtime::component::Component;
 use wasmtime::{
@@ -59,7 +61,22 @@ impl Engine {
     /// # Errors
     /// `LG0510` if the machine does not have what it needs (address space, above all).
     pub fn new(options: &EngineOptions) -> Result<Self> {
-        let inner = wasmtime::Engine::new(&engine_config(options)).map_err(|error| {
+        Self::with(options, &engine_config(options))
+    }
+
+    /// An engine whose artefacts are mapped, not copied: [`Engine::load_mapped`]. `code` lives until the engine and all
+    /// that was made with it are gone, so that it may own the mappings.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn mapped(options: &EngineOptions, code: Arc<dyn CodeMemory>) -> Result<Self> {
+        let mut config = engine_config(options);
+        config.with_custom_code_memory(Some(Arc::new(Custom(code))));
+        Self::with(options, &config)
+    }
+
+    fn with(options: &EngineOptions, config: &Config) -> Result<Self> {
+        let inner = wasmtime::Engine::new(config).map_err(|error| {
             Error::new(code::SANDBOX_UNAVAILABLE, format!("the sandbox cannot be set up: {error:#}"))
         })?;
         Ok(Self { inner, options: Arc::new(*options) })
@@ -82,10 +99,22 @@ impl Engine {
     #[expect(unsafe_code, reason = "compiled artefacts are machine code")]
     pub unsafe fn load(&self, artefact: &[u8]) -> Result<Program> {
         // SAFETY: the caller vouches for the bytes.
-        let component = unsafe { Component::deserialize(&self.inner, artefact) }.map_err(|error| {
-            let text = tame(&format!("{error:#}"), MAX_MESSAGE);
-            Error::new(code::ARTEFACT_REFUSED, format!("the compiled artefact cannot be loaded: {text}"))
-        })?;
+        let component = unsafe { Component::deserialize(&self.inner, artefact) }.map_err(refused)?;
+        Program::new(self, &component)
+    }
+
+    /// As [`Engine::load`], of an engine made by [`Engine::mapped`], without a copy.
+    ///
+    /// # Safety
+    /// As for [`Engine::load`]; and `artefact` begins on a page, can be read and is never written to until the engine
+    /// and all that was made with it are gone.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    #[expect(unsafe_code, reason = "compiled artefacts are machine code")]
+    pub unsafe fn load_mapped(&self, artefact: NonNull<[u8]>) -> Result<Program> {
+        // SAFETY: the caller vouches for the bytes, and that they stay.
+        let component = unsafe { Component::deserialize_raw(&self.inner, artefact) }.map_err(refused)?;
         Program::new(self, &component)
     }
 
@@ -125,6 +154,11 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+fn refused(error: wasmtime::Error) -> Error {
+    let text = tame(&format!("{error:#}"), MAX_MESSAGE);
+    Error::new(code::ARTEFACT_REFUSED, format!("the compiled artefact cannot be loaded: {text}"))
 }
 
 /// See [`Engine::compatibility`].

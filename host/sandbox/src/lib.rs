@@ -11,6 +11,7 @@
 
 mod cancel;
 mod check;
+mod code;
 mod compile;
 mod contract;
 mod engine;
@@ -27,6 +28,7 @@ mod wasi;
 
 pub use cancel::Cancel;
 pub use check::{CheckLimits, ComponentInfo, inspect};
+pub use code::CodeMemory;
 pub use compile::{Compiler, compatibility};
 pub use engine::{Engine, EngineOptions};
 pub use failure::{CallError, Kind};

@@ -297,6 +297,12 @@ codes! {
     PROTOCOL_PAYLOAD = 903, "a document between TaskManager and executor is not understood";
     EXECUTOR_GONE = 904, "the executor has ended";
     JOB_CANCELLED = 905, "the job was cancelled";
+    EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
+    EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
+    EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";
+    EXECUTOR_CRASHED = 909, "the executor crashed";
+    EXECUTOR_START = 910, "an executor could not be started";
+    EXECUTOR_FULL = 912, "an executor has no room left";
     EXECUTOR_NOT_STARTED = 920, "a jailed process cannot be started";
     PRIVILEGES_KEPT = 921, "a jailed process cannot give up its privileges";
     LANDLOCK_MISSING = 922, "Landlock is missing or too old";

@@ -2,7 +2,7 @@
 
 use super::ask::{hear_out, start};
 use super::*;
-use crate::testing::program;
+use crate::testing::{executors, program};
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::time::Duration;
@@ -57,22 +57,22 @@ fn long() -> String {
 }
 
 #[test]
-#[expect(unsafe_code, reason = "the artefact was made by the program of these tests")]
 fn a_component_is_checked_compiled_and_described() {
     let (compiler, wasm) = (compiler(), component(""));
     let info = compiler.inspect(&wasm).unwrap();
     assert_eq!(info, lockgate_sandbox::inspect(&wasm, &CheckLimits::default()).unwrap());
-    let engine = Engine::new(&EngineOptions::default()).unwrap();
-    assert_eq!(compiler.compatibility().unwrap(), engine.compatibility());
+    assert_eq!(compiler.compatibility().unwrap(), lockgate_sandbox::compatibility().unwrap());
     let optimised = compiler.attempt(&wasm, true).unwrap();
     let plain = compiler.attempt(&wasm, false).unwrap();
     assert_eq!((&optimised.0, &plain.0), (&info, &info));
+    assert_ne!(optimised.1, plain.1);
+    // An executor takes both.
+    let executor = executors(1).of(&Name::new("author").unwrap()).unwrap();
     for artefact in [&optimised.1, &plain.1] {
-        // SAFETY: a compiler of this program has just made it.
-        let program = unsafe { engine.load(artefact) }.unwrap();
-        assert_eq!(program.describe(&Limits::default()).unwrap(), []);
+        let code = executor.put(Digest::of(artefact), artefact).unwrap();
+        assert_eq!(executor.describe(code, &Limits::default()).unwrap(), []);
     }
-    assert_eq!(compiler.describe(&wasm, &Limits::default()).unwrap(), []);
+    assert_eq!(compiler.describe(&executor, &wasm, &Limits::default()).unwrap(), []);
 }
 
 #[test]

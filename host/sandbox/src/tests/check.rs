@@ -224,6 +224,29 @@ fn every_bound_is_enforced() {
     refused(&component, &CheckLimits { name: 3, ..DEFAULT() }, code::COMPONENT_TOO_LARGE, "name");
 }
 
+#[test]
+fn types_that_nest_without_end_never_reach_a_reader_that_recurses() {
+    // Types of instances (0x42) or components (0x41) that declare (0x01) one such type each.
+    let nested = |kind: u8, depth: usize| {
+        let section: Vec<u8> = [vec![1], [kind, 1, 1].repeat(depth), vec![0x7d]].concat();
+        let mut component = PLAIN.clone();
+        component.push(7);
+        let mut length = section.len();
+        while length > 0x7f {
+            component.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        component.push(length as u8);
+        [component, section].concat()
+    };
+    for kind in [0x41, 0x42] {
+        assert!(compile(&nested(kind, 100), &DEFAULT()).is_ok());
+        assert!(inspect(&nested(kind, 257), &DEFAULT()).is_ok());
+        refused(&nested(kind, 258), &DEFAULT(), code::COMPONENT_TOO_LARGE, "257 nested types");
+        refused(&nested(kind, 1_000_000), &DEFAULT(), code::COMPONENT_TOO_LARGE, "nested types");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
