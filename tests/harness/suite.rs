@@ -113,6 +113,32 @@ impl Left {
         Self { descriptors, threads: threads.len(), children: Self::children(), memory, peak }
     }
 
+    /// What must be as it was before the suite, as two cases of it: nothing is left open, and at most `most` bytes of
+    /// memory are kept.
+    pub fn compare(&self, most: u64) -> [Ended; 2] {
+        let after = Self::now();
+        let counts = |left: &Self| (left.descriptors, left.threads, left.children);
+        let open = match (counts(self), counts(&after)) {
+            (before, after) if before == after => Ok(()),
+            (before, after) => Err(format!("descriptors, threads and children were {before:?} and are {after:?}")),
+        };
+        let memory = match after.memory.saturating_sub(self.memory) {
+            kept if kept <= most => Ok(()),
+            kept => Err(format!("{} MiB more are held than before", kept >> 20)),
+        };
+        let case = |name: &str, verdict: String, result| Ended {
+            group: "afterwards",
+            name: name.into(),
+            verdict,
+            billed: "nobody",
+            result,
+        };
+        [
+            case("descriptors, threads and children", "as before".into(), open),
+            case("memory", format!("within {} MiB", most >> 20), memory),
+        ]
+    }
+
     /// Forgets the peak so far, where the system can.
     pub fn forget_peak() {
         let _ = std::fs::write("/proc/self/clear_refs", "5");

@@ -2,7 +2,7 @@
 //! ended as they must.
 
 use crate::harness::suite::Ended;
-use crate::harness::{self, Home, Ran};
+use crate::harness::{self, Home, Ran, Run};
 use lockgate_core::Code;
 use lockgate_core::bundle::Part;
 use lockgate_core::error::code;
@@ -148,16 +148,22 @@ pub fn survive(part: Part, function: &str) -> Result<(), String> {
 /// Runs a job while the neighbour runs, which must not notice.
 pub fn beside(job: &Prepared) -> Result<(Home, Ran), String> {
     let home = Home::with_rows(0..ROWS);
+    let ran = beside_in(&home, job, Run::default())?;
+    Ok((home, ran))
+}
+
+/// Runs a job in a home while the neighbour runs in another, which must not notice.
+pub fn beside_in(home: &Home, job: &Prepared, run: Run) -> Result<Ran, String> {
     let (ran, neighbour) = std::thread::scope(|scope| {
         let neighbour = scope.spawn(|| {
             let home = Home::with_rows(0..NEIGHBOURS);
             let ran = home.run(&NEIGHBOUR);
             (home, ran)
         });
-        (home.run(job), neighbour.join().expect("the neighbour's thread"))
+        (home.run_as(job, run), neighbour.join().expect("the neighbour's thread"))
     });
     check_neighbour(&neighbour.0, &neighbour.1).map_err(|why| format!("the neighbour {why}"))?;
-    Ok((home, ran))
+    Ok(ran)
 }
 
 /// Rows of the neighbour's job.
