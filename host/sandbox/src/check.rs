@@ -104,6 +104,8 @@ pub struct ComponentInfo {
     pub modules: u64,
     /// Functions of all modules, imported ones too.
     pub functions: u64,
+    /// Bytes of all bodies of functions: what there is to compile.
+    pub code: u64,
     /// The largest body of a function, in bytes.
     pub largest_body: u64,
     /// See [`CheckLimits::work`].
@@ -288,6 +290,7 @@ impl Check<'_> {
     fn body(&mut self, body: &FunctionBody<'_>) -> Result<()> {
         let (limits, size) = (self.limits, body.as_bytes().len() as u64);
         at_most("bytes of a function", size, limits.body)?;
+        self.info.code = self.info.code.saturating_add(size);
         self.info.largest_body = self.info.largest_body.max(size);
         let mut locals = 0_u64;
         for local in body.get_locals_reader().map_err(malformed)? {

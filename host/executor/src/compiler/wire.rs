@@ -79,6 +79,7 @@ pub(super) struct Info {
     size: u64,
     modules: u64,
     functions: u64,
+    code: u64,
     largest_body: u64,
     work: u64,
 }
@@ -120,23 +121,24 @@ impl Head {
 
 impl From<ComponentInfo> for Info {
     fn from(info: ComponentInfo) -> Self {
-        let ComponentInfo { imports, exports, size, modules, functions, largest_body, work } = info;
-        Self { imports, exports, size, modules, functions, largest_body, work }
+        let ComponentInfo { imports, exports, size, modules, functions, code, largest_body, work } = info;
+        Self { imports, exports, size, modules, functions, code, largest_body, work }
     }
 }
 
 impl Info {
     /// What is said of a component, if it can be true of one of `size` bytes.
     pub(super) fn accept(self, size: u64) -> Option<ComponentInfo> {
-        let Self { imports, exports, size: claimed, modules, functions, largest_body, work } = self;
+        let Self { imports, exports, size: claimed, modules, functions, code, largest_body, work } = self;
         let names = imports.iter().chain(&exports);
         let most = usize::try_from(CheckLimits::default().externs).unwrap_or(usize::MAX);
         let sound = claimed == size
+            && code <= size
             && names.clone().count() <= most
             && names.clone().all(|name| name.len() <= MAX_NAME && tame(name, MAX_NAME) == *name)
             && imports.is_sorted()
             && exports.is_sorted();
-        sound.then_some(ComponentInfo { imports, exports, size, modules, functions, largest_body, work })
+        sound.then_some(ComponentInfo { imports, exports, size, modules, functions, code, largest_body, work })
     }
 }
 
@@ -163,13 +165,13 @@ mod tests {
 
     fn info() -> Info {
         let [imports, exports] = [vec!["a".into(), "b".into()], vec!["c".into()]];
-        Info { imports, exports, size: 9, modules: 1, functions: 1, largest_body: 1, work: 1 }
+        Info { imports, exports, size: 9, modules: 1, functions: 1, code: 9, largest_body: 1, work: 1 }
     }
 
     #[test]
     fn what_cannot_be_true_of_a_component_is_not_believed() {
         assert!(info().accept(9).is_some());
-        assert!(info().accept(8).is_none());
+        assert!(info().accept(8).is_none() && Info { code: 10, ..info() }.accept(9).is_none());
         for exports in [vec!["x".repeat(MAX_NAME + 1)], vec!["\u{1b}".into()], vec!["b".into(), "a".into()]] {
             assert!(Info { exports, ..info() }.accept(9).is_none());
         }

@@ -25,8 +25,7 @@ fn refused(code: &str) -> String {
     format!(r#"{{"refused":{{"code":"{code}","cause":"c","help":null}}}}"#)
 }
 
-const INFO: &str =
-    r#"{"component":{"imports":[],"exports":[],"size":0,"modules":0,"functions":0,"largest-body":0,"work":0}}"#;
+const INFO: &str = r#"{"component":{"imports":[],"exports":[],"size":0,"modules":0,"functions":0,"code":0,"largest-body":0,"work":0}}"#;
 
 fn head(answer: &str, artefact: u64) -> Vec<u8> {
     framed(&format!(r#"{{"version":{VERSION},"answer":{answer},"artefact":{artefact}}}"#))
