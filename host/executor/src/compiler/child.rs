@@ -57,7 +57,9 @@ fn serve(request: &mut File, answer: File) -> io::Result<()> {
     drop(answer);
     let mut answer = io::stderr();
     std::panic::set_hook(Box::new(|_| {}));
-    let asked = read_request(request)?;
+    // Heard as last words: a program that was replaced while it ran should be told as such.
+    let asked = read_request(request)
+        .inspect_err(|error| drop(write!(answer, "the request is of another version of this program: {error}")))?;
     let done = enter(&asked).and_then(|work| {
         let mut component = vec![0; usize::try_from(asked.size).unwrap_or(usize::MAX)];
         request.read_exact(&mut component).map_err(|error| Error::new(code::COMPILER_GONE, error.to_string()))?;

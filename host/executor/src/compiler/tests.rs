@@ -180,6 +180,13 @@ fn a_compiler_that_is_killed_or_ends_without_a_word_is_an_error() {
     }
 }
 
+#[test]
+fn a_request_of_another_version_is_told_as_such() {
+    let other = Request { version: VERSION + 1, ..request(Question::Check, &[]) };
+    let error = hear_out(start(&program()).unwrap(), &other, &[]).answer.err().unwrap();
+    assert!(error.code() == code::COMPILER_GONE && error.cause().contains("another version"), "{error}");
+}
+
 /// What the kernel says of a process, under `key`.
 fn status(pid: u32, key: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
