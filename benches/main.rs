@@ -4,6 +4,7 @@
 //! limits are on; batches have 8,192 rows.
 #![forbid(unsafe_code)]
 
+mod bomb;
 mod figure;
 mod job;
 mod memory;
@@ -11,6 +12,7 @@ mod native;
 mod project;
 mod sample;
 mod start;
+mod tenants;
 mod udf;
 
 use figure::Report;
@@ -37,6 +39,7 @@ fn main() -> Result<()> {
     udf::measure(&report)?;
     start::measure(&report)?;
     job::measure(&report)?;
+    tenants::measure(&report)?;
     memory::measure(&report)
 }
 
