@@ -75,7 +75,7 @@ pub struct Job {
 }
 
 /// What one slot of a job takes up.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlotCost {
     /// Bytes of memory.

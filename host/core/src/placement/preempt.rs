@@ -1,5 +1,7 @@
 //! Who gives way to whom. Jobs on streams do not end, so a cluster that is full would stay whose it is.
 //!
+//! *Own*: the slots that a tenant's jobs have above their least give way to its jobs that have none.
+//!
 //! *Dues*: a tenant below what is due to it by weight takes from tenants above theirs, as long as neither the one comes
 //! above nor the others below: so nobody ever takes back what he gave, and placement comes to rest.
 //!
@@ -21,6 +23,7 @@ const ROUNDING: u128 = 1 << 8;
 /// By which rule others give way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rule<'d> {
+    Own,
     Turn,
     Due(&'d [u128]),
 }
@@ -81,6 +84,38 @@ impl Round<'_> {
     /// Whether so long a time is over patience.
     fn is_over(&self, since: UnixMillis) -> bool {
         self.now.since(since) >= self.rules.patience
+    }
+
+    /// Gives jobs that wait what others of their tenant have above their least; whether any did.
+    pub(super) fn give_own(&mut self) -> bool {
+        let mut extras = vec![0_u64; self.tenants.len()];
+        for entry in self.entries.iter().filter(|entry| entry.slots > entry.least()) {
+            if let Some(extras) = extras.get_mut(entry.tenant) {
+                *extras += u64::from(entry.slots - entry.least());
+            }
+        }
+        let (mut given, mut tried) = (0, 0);
+        let most = self.rules.most_preemptions;
+        for (tenant, queue) in self.queues() {
+            let mut vain = BTreeSet::new();
+            for index in queue.filter(|_| extras.get(tenant).is_some_and(|extras| *extras > 0)) {
+                let Some(entry) = self.entries.get(index) else { continue };
+                let asked = (entry.class, entry.least(), entry.job.slot);
+                if given == most || tried == most.saturating_mul(4) {
+                    return given > 0;
+                }
+                if vain.contains(&asked) {
+                    continue;
+                }
+                tried += 1;
+                if self.displace(index, Rule::Own) {
+                    given += 1;
+                } else {
+                    vain.insert(asked);
+                }
+            }
+        }
+        given > 0
     }
 
     /// Gives tenants what is due to them; whether anybody gave way.
@@ -159,7 +194,7 @@ impl Round<'_> {
         let mut richest: BinaryHeap<_> =
             units.keys().map(|tenant| (self.weighted(*tenant), Reverse(*tenant))).collect();
         let mut taken: Vec<(Unit, Held)> = Vec::new();
-        while available < needed {
+        while available < needed || self.allowed(index, least).is_err() {
             let Some((_, Reverse(tenant))) = richest.pop() else { break };
             let Some(unit) = units.get_mut(&tenant).and_then(Vec::pop) else { continue };
             let slots = self.slots_of(unit);
@@ -174,14 +209,14 @@ impl Round<'_> {
             richest.push((self.weighted(tenant), Reverse(tenant)));
         }
         // What turned out not to be needed goes back, the last first; all of it if it was not enough.
-        let enough = available >= needed;
+        let enough = available >= needed && self.allowed(index, least).is_ok();
         for (Unit { entry, extra }, slots) in taken.into_iter().rev() {
             // More than the least means nothing without it.
             if enough && extra.is_some() && self.entries.get(entry).is_some_and(|entry| entry.slots == 0) {
                 continue;
             }
             slots.iter().for_each(|(room, slots)| self.take(entry, *room, *slots));
-            if enough && free(self) < needed {
+            if enough && (free(self) < needed || self.allowed(index, least).is_err()) {
                 slots.iter().for_each(|(room, slots)| self.release(entry, *room, *slots));
             }
         }
@@ -197,10 +232,12 @@ impl Round<'_> {
     fn units(&self, index: usize, rule: Rule<'_>) -> BTreeMap<usize, Vec<Unit>> {
         let Some(mine) = self.entries.get(index) else { return BTreeMap::new() };
         let Some(class) = self.classes.get(mine.class) else { return BTreeMap::new() };
-        let helps = |room: &usize| class.get(*room) == Some(&true) && self.rooms.is_open(*room);
+        let over_quota = self.allowed(index, mine.least()).is_err();
+        let helps = |room: &usize| over_quota || class.get(*room) == Some(&true) && self.rooms.is_open(*room);
         let mut units: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         for (at, entry) in self.entries.iter().enumerate() {
-            let other = entry.tenant != mine.tenant && entry.slots > 0 && entry.held.keys().any(helps);
+            let concerned = (entry.tenant == mine.tenant) == (rule == Rule::Own);
+            let other = concerned && entry.slots > 0 && entry.held.keys().any(helps);
             let rested = !entry.before.is_empty() && self.is_over(entry.job.since);
             if !other || (rule == Rule::Turn && !rested) {
                 continue;
@@ -209,7 +246,9 @@ impl Round<'_> {
             // Who is due gives the newest away first, who has had his turn the oldest.
             let age = entry.job.since.0;
             let order = if rule == Rule::Turn { u64::MAX - age } else { age };
-            list.push(((false, order, at), Unit { entry: at, extra: None }));
+            if rule != Rule::Own {
+                list.push(((false, order, at), Unit { entry: at, extra: None }));
+            }
             let extras = entry.held.iter().filter(|(room, _)| helps(room));
             let extras = extras.flat_map(|(room, slots)| (0..*slots).map(|_| *room));
             for room in extras.take(entry.slots.saturating_sub(entry.least()) as usize) {

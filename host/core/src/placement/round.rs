@@ -6,7 +6,8 @@
 //! 2. *mend*: jobs that lost slots get others, the longest-running first, before anything new starts;
 //! 3. *turns*: a tenant that has nothing and has waited too long gets a turn (see [`super::preempt`]);
 //! 4. *fill*: of what is free, the tenant with the least for its weight is given the next job's least slots;
-//! 5. *dues*: a tenant below what is due to it is given from those above theirs, and what is free after that filled;
+//! 5. *own and dues*: what a tenant's jobs have above their least goes to its jobs that have nothing; a tenant below
+//!    what is due to it is given from those above theirs; what is free after that is filled;
 //! 6. *grow*: what is still free goes to jobs that would like more, by the same rule, a slot at a time.
 
 use super::fair::{Total, per_weight};
@@ -133,7 +134,8 @@ impl<'a> Round<'a> {
         ran.iter().for_each(|index| self.mend(*index));
         self.give_turns();
         self.fill();
-        if self.give_dues() {
+        let own = self.give_own();
+        if self.give_dues() || own {
             self.full.clear();
             self.fill();
         }
@@ -234,8 +236,10 @@ impl<'a> Round<'a> {
     /// Whether it has slots, would like more, and is restarted anyway or has run long enough.
     fn may_grow(&self, entry: &Entry<'_>) -> bool {
         let rested = self.now.since(entry.job.since) >= self.rules.cooldown;
-        let had = entry.job.current.as_ref().map_or(0, |current| current.slots.len());
-        let same = entry.held == entry.before && entry.before.len() == had;
+        // It restarts in any case if its lease has ended or its slots are others.
+        let current = entry.job.current.as_ref().filter(|current| current.lease.until > self.now);
+        let same =
+            current.is_some_and(|current| current.slots.len() == entry.before.len() && entry.held == entry.before);
         entry.slots > 0 && entry.slots < entry.wanted() && (rested || !same)
     }
 

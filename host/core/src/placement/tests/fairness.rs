@@ -37,6 +37,27 @@ fn extra_slots_give_way_before_jobs_do() {
     assert_eq!((world.slots(&placement, "early"), placement.placed.len()), (7, 5));
 }
 
+/// Of its quota, or of the cluster.
+#[test]
+fn extra_slots_give_way_to_jobs_of_the_same_tenant() {
+    for (quota, room) in [(Some(3), 9), (None, 3)] {
+        let mut wide = job("a/wide", 1, 3);
+        wide.since = UnixMillis(0);
+        let mut world = World::new(vec![wide], vec![taskmanager("t1", room, 99)]);
+        world.quotas.insert(name("a"), Quota { slots: quota, ..Quota::default() });
+        let placement = world.round();
+        assert_eq!(world.slots(&placement, "a"), 3);
+        world.jobs.extend([job("a/x", 1, 1), job("a/y", 1, 1), job("a/z", 1, 1)]);
+        world.jobs.iter_mut().skip(1).for_each(|job| job.since = world.now);
+        let placement = world.round();
+        // Jobs that run are not ended for that.
+        assert_eq!((placement.placed.len(), placement.waiting.len()), (3, 1));
+        assert!(placement.placed.keys().any(|id| id.name.as_str() == "wide"));
+        world.pass(Duration::from_secs(60));
+        assert_eq!(world.round().placed.len(), 3);
+    }
+}
+
 #[test]
 fn the_dominant_share_counts() {
     // The memory of one is the slots of the other.
