@@ -11,6 +11,7 @@ mod round;
 
 use crate::manifest::Parallelism;
 use crate::name::Name;
+use crate::plan::{NodeKind, Plan};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +83,21 @@ pub struct SlotCost {
     pub memory: u64,
     /// Fuel a second.
     pub fuel: u64,
+}
+
+impl SlotCost {
+    /// What a slot has beside its functions' instances, in bytes: batches, decoders, encoders and the regions by which
+    /// they come and go.
+    pub const BASE_MEMORY: u64 = 64 << 20;
+
+    /// What a slot that runs `plan` takes up at most: an instance with its memory and stack for every function, and
+    /// [`Self::BASE_MEMORY`]. `fuel` a second is what was asked for at submission, because no manifest says.
+    pub fn of(plan: &Plan, fuel: u64) -> Self {
+        let functions = plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Function(_))).count();
+        let each = plan.limits.memory.saturating_add(plan.limits.stack);
+        let memory = each.saturating_mul(functions as u64).saturating_add(Self::BASE_MEMORY);
+        Self { memory, fuel }
+    }
 }
 
 /// A TaskManager.

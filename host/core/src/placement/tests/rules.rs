@@ -166,3 +166,30 @@ fn a_signed_range_binds_whatever_is_wished() {
         assert_eq!(world.round().placed.into_values().next().unwrap().parallelism(), slots);
     }
 }
+
+#[test]
+fn each_function_of_a_slot_has_an_instance() {
+    let function = |name: &str, input: &str| format!("[operator.{name}]\ninput = \"{input}\"\nfunction = \"f/f\"\n");
+    let text = format!(
+        "[job]\ntenant = \"a\"\nname = \"b\"\nversion = 1\n[component.f]\n[limits]\nmemory = \"32 MiB\"\n\
+         stack = \"1 MiB\"\n[source.s]\nconnector = \"nexmark\"\ntable = \"bid\"\n{}{}[operator.c]\ninput = \"two\"\n\
+         select = [\"auction\"]\n[sink.k]\ninput = \"c\"\nconnector = \"discard\"\n",
+        function("one", "s"),
+        function("two", "one"),
+    );
+    let manifest = crate::manifest::Manifest::parse_toml(&text, "x").unwrap_or_else(|errors| panic!("{errors:?}"));
+    let port = |fields| crate::types::Port { name: "in".into(), fields };
+    let describe = crate::types::FunctionDescription {
+        name: "f".into(),
+        kind: "transform".into(),
+        inputs: vec![port(vec![crate::types::Field::new("auction", crate::types::LogicalType::Int64, false)])],
+        outputs: vec![port(Vec::new())],
+        attributes: Vec::new(),
+    };
+    let described = BTreeMap::from([(name("f"), vec![describe])]);
+    let plan = crate::planner::Planner::plan(&manifest, &described, &BTreeMap::new());
+    let plan = plan.unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert_eq!(SlotCost::of(&plan, 7), SlotCost { memory: SlotCost::BASE_MEMORY + (66 << 20), fuel: 7 });
+    let endless = Plan { limits: crate::limits::Limits { memory: u64::MAX, ..plan.limits }, ..plan };
+    assert_eq!(SlotCost::of(&endless, 0).memory, u64::MAX);
+}
