@@ -7,4 +7,6 @@
 mod harness;
 mod hostile;
 mod house;
+mod inputs;
+mod jail;
 mod jobs;
