@@ -8,4 +8,5 @@ mod harness;
 mod hostile;
 mod house;
 mod inputs;
+mod jail;
 mod jobs;

@@ -2,10 +2,10 @@
 //! which gives back its input. No compiler and no SDK stand between a case and the ABI that it breaks.
 
 use super::attack::{Verdict, attempt};
+use crate::harness;
 use crate::harness::suite::Ended;
 use lockgate_core::bundle::Part;
 use lockgate_core::types::{Field, FunctionDescription, LogicalType, Port};
-use lockgate_executor::Compiler;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -207,7 +207,7 @@ impl Guest<'_> {
 
 /// A component under the signed truth about its imports, and the claim that it is an honest guest.
 pub fn signed(wasm: Vec<u8>) -> Part {
-    let imports = Compiler::inspect(&wasm).map(|info| info.imports.into_iter().collect()).unwrap_or_default();
+    let imports = harness::compiler().inspect(&wasm).map(|info| info.imports.into_iter().collect()).unwrap_or_default();
     Part { imports, ..forged(wasm) }
 }
 

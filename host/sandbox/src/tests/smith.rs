@@ -1,7 +1,7 @@
 //! Random components and modules, as wasm-smith makes them, through the check, the compiler and some into an instance:
 //! whatever they are, they are refused for what they are or compiled, and nothing panics or outgrows its bound.
 
-use super::guest::{Guest, engine, load};
+use super::guest::{Guest, compile, try_load};
 use crate::failure::Kind;
 use crate::{BatchSeed, CheckLimits, Settings, inspect};
 use arbitrary::Unstructured;
@@ -87,7 +87,7 @@ fn made(seed: u64, make: impl FnOnce(Config, &mut Unstructured<'_>) -> arbitrary
 /// Whether it compiles; it may be refused for what it is.
 fn compiles(component: &[u8], seed: u64) -> bool {
     let limits = CheckLimits::default();
-    match engine().compile_bytes(component, &limits) {
+    match compile(component, &limits) {
         Ok(artefact) => {
             let info = inspect(component, &limits).unwrap();
             assert!(info.work <= limits.work && info.largest_body <= limits.body && info.modules <= limits.modules);
@@ -107,7 +107,7 @@ fn starts(module: &[u8], seed: u64) {
     // The guest's own module is number 0.
     let instance = section(2, &[1, 0, 1, 0]);
     let component = [Guest::default().component(), section(1, module), instance].concat();
-    let program = match load(&component) {
+    let program = match try_load(&component) {
         Ok(program) => program,
         Err(error) => {
             return assert!(
