@@ -42,7 +42,7 @@ fn inside() -> String {
     }
     ended.extend(files::outcomes());
     ended.extend(before.compare(256 << 20));
-    suite::tables("inputs", &ended)
+    suite::tables("inputs", "contained", &ended)
 }
 
 /// How an input must end.
