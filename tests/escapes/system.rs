@@ -94,7 +94,7 @@ pub const ATTEMPTS: &[(&str, &[(&str, &str)])] = &[
             ("execute-with-keys", "the same by another call"),
             ("execute-in-place", "a mapping made executable after the fact"),
             ("everything-at-once", "the heap, executable"),
-            ("open-code", "mapped code made writable"),
+            ("change-code", "machine code opened, changed and executed again"),
             ("map-shared", "shared memory, which its own limit does not count"),
             ("map-huge-pages", "the machine's reserved huge pages"),
             ("map-growing", "memory that grows by itself"),
@@ -184,9 +184,11 @@ pub fn outcomes() -> (Vec<Ended>, Table) {
     let mut ended = Vec::new();
     let mut table = Table::default();
     for (group, attempts) in ATTEMPTS {
-        for (at, (name, gain)) in names.iter().enumerate().filter_map(|(at, name)| {
-            Some((at, attempts.iter().find(|(known, _)| known == name)?))
-        }) {
+        for (at, (name, gain)) in names
+            .iter()
+            .enumerate()
+            .filter_map(|(at, name)| Some((at, attempts.iter().find(|(known, _)| known == name)?)))
+        {
             let alone: Vec<Wall> = WALLS.iter().map(|wall| played.alone(at, wall)).collect();
             let walls = alone.iter().filter(|stops| **stops == Wall::Stops).count();
             table.add(group, name, gain, alone);

@@ -251,8 +251,7 @@ fn all_of(user: User, arguments: &[&str]) -> Vec<Got> {
     let output = command(user, arguments).output().expect("the program runs");
     let lines = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
     let all = lines.map(|value| {
-        let value =
-            value.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)));
+        let value = value.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)));
         let said = value["said"].as_array().expect("a list").iter();
         Got {
             namespaces: value["namespaces"].as_bool().expect("whether"),

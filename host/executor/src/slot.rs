@@ -52,17 +52,15 @@ pub(crate) fn perform(
     let control = port.control();
     let (mut usage, lines) = (Usage::default(), Lines::default());
     // A library that panics on a hostile file fails the job, and nothing that it touched is used again.
-    let done = catch_unwind(AssertUnwindSafe(|| {
-        match begin(&mut port, &control)? {
-            Task::Job(assignment) => {
-                let run = shared.run(&assignment)?;
-                let mut slot = Slot::open(*assignment, &run, &control, &lines)?;
-                let done = slot.run(&mut port);
-                usage = slot.usage();
-                done.map(|()| None)
-            }
-            other => looks::look(&other, &mut port, shared, &control).map(Some),
+    let done = catch_unwind(AssertUnwindSafe(|| match begin(&mut port, &control)? {
+        Task::Job(assignment) => {
+            let run = shared.run(&assignment)?;
+            let mut slot = Slot::open(*assignment, &run, &control, &lines)?;
+            let done = slot.run(&mut port);
+            usage = slot.usage();
+            done.map(|()| None)
         }
+        other => looks::look(&other, &mut port, shared, &control).map(Some),
     }));
     let broken = |_| Err(Error::new(code::EXECUTOR_GONE, "the task slot broke down on what it was given"));
     let (outcome, failed) = match done.unwrap_or_else(broken) {

@@ -241,7 +241,10 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
                     return Ok(report);
                 }
                 // Only a run that is asked to stops before all is read and committed.
-                return Err(Error::new(code::PROTOCOL_RANGE, "the executor ended and left splits that are not committed"));
+                return Err(Error::new(
+                    code::PROTOCOL_RANGE,
+                    "the executor ended and left splits that are not committed",
+                ));
             }
             Err(stopped) if !stopped.died || stop.asked() || !coordinator.resumable() => return Err(stopped.error),
             Err(stopped) => stopped.error,

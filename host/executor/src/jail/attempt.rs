@@ -85,9 +85,7 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("protect-too-much", |_| protect_too_much()),
     ("hide-and-repeat", |_| hide(8)),
     ("kill", |stage| number(call2(libc::SYS_kill, stage.parent.into(), 0))),
-    ("kill-thread", |stage| {
-        number(call3(libc::SYS_tgkill, stage.parent.into(), stage.parent.into(), 0))
-    }),
+    ("kill-thread", |stage| number(call3(libc::SYS_tgkill, stage.parent.into(), stage.parent.into(), 0))),
     ("ptrace", |stage| number(call4(libc::SYS_ptrace, libc::PTRACE_SEIZE.into(), stage.parent.into(), 0, 0))),
     ("read-memory", read_memory),
     ("raise-limit", |_| raise_limit()),

@@ -163,9 +163,8 @@ impl Usage {
     /// # Errors
     /// `LG0902` if there are counters of nodes that are not in the plan, or of a function that is none or twice there.
     pub fn check(&self, plan: &Plan) -> Result<()> {
-        let function = |at: u32| {
-            plan.nodes.get(at as usize).is_some_and(|node| matches!(node.kind, NodeKind::Function(_)))
-        };
+        let function =
+            |at: u32| plan.nodes.get(at as usize).is_some_and(|node| matches!(node.kind, NodeKind::Function(_)));
         let ascending = self.functions.is_sorted_by(|(one, _), (next, _)| one < next);
         if self.nodes.len() <= plan.nodes.len() && ascending && self.functions.iter().all(|(at, _)| function(*at)) {
             return Ok(());
@@ -252,3 +251,6 @@ fn bounded(text: &str, most: usize) -> String {
     let end = text.floor_char_boundary(most);
     format!("{}…", text.get(..end).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

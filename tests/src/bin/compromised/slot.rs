@@ -40,10 +40,12 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("length-of-everything", |slot| ask(slot, Verb::Log, 0, u32::MAX)),
     ("foreign-region", |slot| ask(slot, Verb::Log, SLOT_REGIONS, 2)),
     ("region-lent-twice", |slot| {
-        // The first is not answered yet when the second is looked at, or it is: then it goes on.
+        // Several are sent before the first is looked at, for as long as it takes until one is not answered yet.
+        let usage = document(&usage(1, 0));
+        slot.put(1, &usage);
         for _ in 0..1_000 {
-            ask(slot, Verb::Usage, 1, 2);
-            ask(slot, Verb::Usage, 1, 2);
+            let ticket = slot.ticket();
+            slot.send(Ask { ticket, region: 1, length: usage.len() as u32, verb: Verb::Usage }.encode());
         }
     }),
     ("ticket-left-out", |slot| {
@@ -100,10 +102,11 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
         end(slot);
     }),
     ("answers-forged", |slot| {
-        slot.forge(0, Word::Answered, |answered| answered.wrapping_add(7));
-        slot.forge(0, Word::Orders, |_| u32::MAX);
-        slot.forge(0, Word::Run, |_| 0);
+        for word in [Word::Answered, Word::Run, Word::Progress] {
+            slot.forge(0, word, |number| number.wrapping_add(7));
+        }
         ask(slot, Verb::Write { sink: 9, epoch: 1 }, 0, 1);
+        slot.forge(0, Word::Orders, |_| u32::MAX);
     }),
     // What was not granted.
     ("foreign-input", |slot| ask(slot, Verb::Read { input: 7, offset: 0 }, 0, 9)),
@@ -238,6 +241,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("silence", |_| wait()),
     ("spinning", |_| while !black_box(false) {}),
     ("progress-without-end", |slot| {
+        say(slot, Verb::Usage, &usage(1, 0));
         while !black_box(false) {
             slot.forge(0, Word::Progress, |progress| progress.wrapping_add(1));
             std::thread::yield_now();

@@ -52,4 +52,3 @@ fn file_handle() -> Result<String> {
         result => number(result),
     }
 }
-

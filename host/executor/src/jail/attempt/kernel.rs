@@ -1,7 +1,8 @@
 //! Attempts on the kernel's other facilities: those that widen rights, and those that have had holes.
 
 use super::{Attempt, CWD, address, call1, call2, call3, call4, call6, number, path};
-use std::io::Result;
+use std::ffi::CString;
+use std::io::{Error, Result};
 
 pub(super) const ATTEMPTS: &[(&str, Attempt)] = &[
     ("bpf", |_| {
@@ -50,7 +51,7 @@ pub(super) const ATTEMPTS: &[(&str, Attempt)] = &[
     }),
     #[cfg(target_arch = "x86_64")]
     ("hardware", |_| number(call3(libc::SYS_ioperm, 0x80, 1, 1))),
-    ("become-root", |_| number(call3(libc::SYS_setresuid, 0, 0, 0))),
+    ("become-root", |_| become_root()),
     ("groups", |_| number(call2(libc::SYS_setgroups, 0, 0))),
     ("change-root", |_| number(call1(libc::SYS_chroot, path(c"/")))),
     ("file-system", |_| number(call2(libc::SYS_fsopen, path(c"tmpfs"), 0))),
@@ -68,7 +69,8 @@ pub(super) const ATTEMPTS: &[(&str, Attempt)] = &[
         number(call4(libc::SYS_semctl, set, 0, libc::IPC_RMID.into(), 0))
     }),
     ("message-queue", |_| {
-        let name = path(c"lockgate-escape");
+        let text = CString::new(format!("lockgate-escape-{}", std::process::id())).map_err(Error::other)?;
+        let name = address(text.as_ptr());
         call4(libc::SYS_mq_open, name, (libc::O_CREAT | libc::O_RDWR).into(), 0o600, 0)?;
         number(call1(libc::SYS_mq_unlink, name))
     }),
@@ -98,6 +100,16 @@ pub(super) const ATTEMPTS: &[(&str, Attempt)] = &[
         number(call1(libc::SYS_uname, address(names.as_mut_ptr())))
     }),
 ];
+
+/// Becomes user 0. In a user namespace that may be all there is: root is who has a capability.
+fn become_root() -> Result<String> {
+    call3(libc::SYS_setresuid, 0, 0, 0)?;
+    // capget(2): version 3, this thread; then effective, permitted and inheritable, twice.
+    let header = [0x2008_0522u32, 0];
+    let mut sets = [0u32; 6];
+    call2(libc::SYS_capget, address(header.as_ptr()), address(sets.as_mut_ptr()))?;
+    if sets == [0; 6] { Err(std::io::ErrorKind::PermissionDenied.into()) } else { Ok("it has capabilities".into()) }
+}
 
 /// With this error, it was looked for; with another, it was not allowed.
 fn told(result: Result<libc::c_long>, looked: i32) -> Result<String> {

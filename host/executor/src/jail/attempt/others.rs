@@ -93,7 +93,8 @@ fn program() -> Vec<u8> {
     let (machine, code) = (183u16, [0, 0, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0, 0, 0xd4]);
     let size = 120 + code.len() as u64;
     let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let mut put = |value: u64, width: usize| bytes.extend_from_slice(value.to_le_bytes().get(..width).unwrap_or_default());
+    let mut put =
+        |value: u64, width: usize| bytes.extend_from_slice(value.to_le_bytes().get(..width).unwrap_or_default());
     for (value, width) in [(2, 2), (machine.into(), 2), (1, 4), (BASE + 120, 8), (64, 8), (0, 8), (0, 4)] {
         put(value, width);
     }

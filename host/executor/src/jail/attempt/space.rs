@@ -12,10 +12,7 @@ pub(super) const ATTEMPTS: &[(&str, Attempt)] = &[
         let protection = (READ | EXECUTE).into();
         number(call4(libc::SYS_pkey_mprotect, page, PAGE as libc::c_long, protection, -1))
     }),
-    ("open-code", |_| {
-        let page = map(PAGE, READ, PRIVATE, CODE)?;
-        protect(page, PAGE, READ | WRITE).map(done)
-    }),
+    ("change-code", |_| change_code()),
     ("execute-in-place", |_| {
         let page = map(PAGE, READ, PRIVATE, CODE)?;
         protect(page, PAGE, READ | EXECUTE).map(done)
@@ -55,6 +52,16 @@ pub(super) const ATTEMPTS: &[(&str, Attempt)] = &[
         number(call3(libc::SYS_mincore, filled()?, PAGE as _, address(there.as_mut_ptr())))
     }),
 ];
+
+/// Opens machine code for writing, which makes a copy of it that is not executable, changes that and executes it.
+#[expect(unsafe_code, reason = "plays what a compromised process does")]
+fn change_code() -> Result<String> {
+    let page = map(PAGE, READ, PRIVATE, CODE)?;
+    protect(page, PAGE, READ | WRITE)?;
+    // SAFETY: the page may be written, and nothing refers to it.
+    unsafe { std::ptr::copy_nonoverlapping(machine_code().as_ptr(), page.cast(), PAGE) };
+    protect(page, PAGE, READ | EXECUTE).map(done)
+}
 
 /// A page that holds machine code.
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
