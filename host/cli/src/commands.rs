@@ -3,6 +3,7 @@
 mod build;
 mod completions;
 mod diff;
+mod doctor;
 mod explain;
 mod inspect;
 mod keys;
@@ -68,6 +69,8 @@ pub enum Command {
     Sign(sign::Sign),
     /// Verifies a bundle as a TaskManager does.
     Verify(verify::Verify),
+    /// Shows which walls this machine can raise around executors.
+    Doctor(doctor::Doctor),
     /// Explains an error code.
     Explain(explain::Explain),
     /// Writes a completion script for a shell.
@@ -91,6 +94,7 @@ impl Command {
             Self::Diff(diff) => diff.run(output),
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
+            Self::Doctor(doctor) => doctor.run(output),
             Self::Explain(explain) => explain.run(output),
             Self::Completions(completions) => completions.run(),
         }
