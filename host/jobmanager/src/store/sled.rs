@@ -81,6 +81,7 @@ impl Sled {
             .mode(0o700)
             .create(&options.folder)
             .map_err(|error| io_failed(&error).at(options.folder.display().to_string()))?;
+        let lock = disk::lock(&options.folder)?;
         let disk = writer::open_disk(&options).map_err(|error| error.at(options.folder.display().to_string()))?;
         schema::migrate(&disk, schema::STEPS)?;
         let seal = Seal::new(options.keys.clone());
@@ -90,7 +91,7 @@ impl Sled {
         let revision = watch::Sender::new(tip.revision);
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (end, ended) = watch::channel(false);
-        let writer = writer::Writer::new(Arc::clone(&view), options, tip, revision.clone());
+        let writer = writer::Writer::new(Arc::clone(&view), options, lock, tip, revision.clone());
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || {

@@ -1,6 +1,10 @@
-//! A sled database as rows of one tree, with the two things that sled 0.34 leaves to its user: it flushes with
-//! `sync_file_range`, which is no barrier, so [`Disk::write`] syncs the file itself; and it writes pages over 128 KiB to
-//! files of their own that it never syncs, so values are cut into pieces that keep every page far below that.
+//! A sled database as rows of one tree, with what sled 0.34 leaves to its user:
+//!
+//! - It flushes with `sync_file_range`, which is no barrier: [`Disk::write`] syncs the file itself.
+//! - It writes pages over 128 KiB to files of their own that it never syncs: values are cut into pieces that keep every
+//!   page far below that.
+//! - It takes a snapshot of its log that it was writing when it was killed for a finished one, and then for damage:
+//!   [`Disk::open`] removes what is unfinished.
 //!
 //! Rows, told apart by their first byte:
 //!
@@ -13,9 +17,10 @@
 use crate::store::Key;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,21 +57,18 @@ pub(super) struct Rows {
 }
 
 impl Disk {
-    /// Opens the database in `folder`, which exists.
+    /// Opens the database in `folder`, which exists. The caller has the folder's lock.
     pub fn open(folder: &Path, cache: u64) -> Result<Self> {
         let path = database(folder);
+        remove_unfinished(&path).map_err(|error| io_failed(&error))?;
         let config = sled::Config::new().path(&path).cache_capacity(cache).flush_every_ms(Some(500));
-        // After a failure the old handles' last threads may still hold the lock for a moment.
+        // After a failure the old handles' last threads may still hold sled's own lock for a moment.
         let mut attempt = 0;
         let db = loop {
             attempt += 1;
             match config.open() {
                 Ok(db) => break db,
-                Err(error) if is_locked(&error) && attempt < 20 => std::thread::sleep(Duration::from_millis(50)),
-                Err(error) if is_locked(&error) => {
-                    let cause = format!("{} is used by another process", folder.display());
-                    return Err(Error::new(code::STORE_IN_USE, cause));
-                }
+                Err(error) if is_locked(&error) && attempt < 50 => std::thread::sleep(Duration::from_millis(50)),
                 Err(error) => return Err(failed(&error)),
             }
         };
@@ -184,6 +186,37 @@ impl Rows {
         self.size = self.size.saturating_add((row.len() + 64) as u64);
         self.batch.remove(row);
     }
+}
+
+/// Takes the folder for this process, until the file is dropped.
+///
+/// # Errors
+/// `LG1210` if another one has it.
+pub(super) fn lock(folder: &Path) -> Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"));
+    let file = file.map_err(|error| io_failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(code::STORE_IN_USE, format!("{} is used by another process", folder.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(io_failed(&error)),
+    }
+}
+
+fn remove_unfinished(database: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(database) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where in the store's folder the database lies.

@@ -1,5 +1,7 @@
 //! The contract with the real database, and what only a disk can do: be full, be someone else's, hold the wrong key.
 
+mod full;
+
 use super::*;
 use crate::audit::export;
 use crate::store::suite::{self, event};
@@ -79,6 +81,19 @@ async fn what_was_acknowledged_is_there_after_opening_again() {
     let next = store.commit(Batch::default().put(Key::new(["b"]), "2").event(event("job.cancel"))).await.unwrap();
     assert!(next > revision, "revisions begin anew");
     assert_eq!(export::verify(&store, vec![], &[]).await.unwrap().records, 2, "the chain goes on");
+}
+
+/// sled itself would take the unfinished snapshot for damage.
+#[tokio::test]
+async fn a_snapshot_that_was_being_written_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sled::open(small(folder.path())).unwrap();
+    put(&store, "a", "1").await.unwrap();
+    store.close().await;
+    drop(store);
+    std::fs::write(folder.path().join("store/snap.7FFFFFFFFFFFFFFF.generating"), "half").unwrap();
+    let store = Sled::open(small(folder.path())).unwrap();
+    assert_eq!(value(&store, "a").await.unwrap(), b"1");
 }
 
 #[tokio::test]

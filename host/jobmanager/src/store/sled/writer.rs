@@ -29,8 +29,10 @@ pub(super) struct Writer {
     options: Options,
     tip: Tip,
     revision: watch::Sender<u64>,
-    /// Why the database has to be opened anew.
+    /// Whether the database has to be opened anew.
     broken: bool,
+    /// Held as long as anything may be written.
+    _lock: File,
 }
 
 /// Batches that are written together.
@@ -44,8 +46,8 @@ struct Group {
 }
 
 impl Writer {
-    pub fn new(view: Arc<View>, options: Options, tip: Tip, revision: watch::Sender<u64>) -> Self {
-        Self { view, options, tip, revision, broken: false }
+    pub fn new(view: Arc<View>, options: Options, lock: File, tip: Tip, revision: watch::Sender<u64>) -> Self {
+        Self { view, options, tip, revision, broken: false, _lock: lock }
     }
 
     /// Works until the queue is closed and empty.
