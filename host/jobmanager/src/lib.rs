@@ -7,11 +7,13 @@
 //! - [`access`]: who asks, and the one place that says whether he may
 //! - [`store`]: the port to what is kept, one conditional commit at a time
 //! - [`audit`]: what is recorded with each change
+//! - [`bundles`]: uploaded bundles, by their digest
 //! - [`secret`]: what is never shown
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod access;
 pub mod audit;
+pub mod bundles;
 pub mod secret;
 pub mod store;
