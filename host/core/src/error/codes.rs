@@ -316,4 +316,12 @@ codes! {
     BACKUP_DAMAGED = 1240, "a backup is damaged or incomplete";
     BACKUP_LOCKED = 1241, "a backup cannot be decrypted";
     RESTORE_REFUSED = 1242, "there is something already where a backup would be restored";
+    EXECUTOR_NOT_STARTED = 920, "a jailed process cannot be started";
+    PRIVILEGES_KEPT = 921, "a jailed process cannot give up its privileges";
+    LANDLOCK_MISSING = 922, "Landlock is missing or too old";
+    SECCOMP_MISSING = 923, "system calls cannot be filtered";
+    RESOURCES_UNBOUNDED = 924, "a resource limit cannot be set";
+    ROOT_NOT_EMPTIED = 925, "a jailed process cannot leave the file system";
+    WALLS_MISSING = 926, "this machine lacks a wall that is required";
+    GROUP_REFUSED = 927, "a control group cannot be made";
 }
