@@ -4,13 +4,16 @@
 //! limits are on; batches have 8,192 rows.
 #![forbid(unsafe_code)]
 
+mod bomb;
 mod figure;
 mod job;
 mod memory;
 mod native;
+mod placement;
 mod project;
 mod sample;
 mod start;
+mod tenants;
 mod udf;
 
 use figure::Report;
@@ -34,9 +37,11 @@ fn main() -> Result<()> {
     }
     let filter = arguments.iter().find(|argument| !argument.starts_with('-')).cloned();
     let report = Report { json: has("--json"), filter: filter.unwrap_or_default() };
+    placement::measure(&report)?;
     udf::measure(&report)?;
     start::measure(&report)?;
     job::measure(&report)?;
+    tenants::measure(&report)?;
     memory::measure(&report)
 }
 

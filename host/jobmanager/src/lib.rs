@@ -10,6 +10,7 @@
 //! - [`bundles`]: uploaded bundles, by their digest
 //! - [`backup`]: all of it as one stream, and back
 //! - [`secret`]: what is never shown
+//! - [`reconcile`]: what is done next about every job
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -17,5 +18,6 @@ pub mod access;
 pub mod audit;
 pub mod backup;
 pub mod bundles;
+pub mod reconcile;
 pub mod secret;
 pub mod store;
