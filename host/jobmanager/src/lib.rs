@@ -5,6 +5,7 @@
 //! here decides who may ask for what, and loses nothing that it has said yes to.
 //!
 //! - [`access`]: who asks, and the one place that says whether he may
+//! - [`server`]: HTTPS, and a bound on everything that a peer can make it hold
 //! - [`store`]: the port to what is kept, one conditional commit at a time
 //! - [`audit`]: what is recorded with each change
 #![forbid(unsafe_code)]
@@ -12,4 +13,5 @@
 
 pub mod access;
 pub mod audit;
+pub mod server;
 pub mod store;

@@ -15,6 +15,8 @@ const FILES: &[&str] = &[
     include_str!("../../../../docs/errors/07-data.md"),
     include_str!("../../../../docs/errors/08-connectors.md"),
     include_str!("../../../../docs/errors/09-executor.md"),
+    include_str!("../../../../docs/errors/10-api.md"),
+    include_str!("../../../../docs/errors/11-access.md"),
 ];
 
 /// The page of `code` in Markdown, its heading included.

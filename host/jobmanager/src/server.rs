@@ -1,0 +1,5 @@
+//! The HTTPS server: its own accept loop over rustls, with a bound on everything that a peer can make it hold.
+
+mod refusal;
+
+pub use refusal::{Refusal, status};
