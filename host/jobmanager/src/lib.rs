@@ -9,6 +9,7 @@
 //! - [`store`]: the port to what is kept, one conditional commit at a time
 //! - [`audit`]: what is recorded with each change
 //! - [`secret`]: what is never shown
+//! - [`reconcile`]: what is done next about every job
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -16,4 +17,5 @@ pub mod access;
 pub mod audit;
 pub mod secret;
 pub mod server;
+pub mod reconcile;
 pub mod store;

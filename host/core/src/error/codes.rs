@@ -368,4 +368,11 @@ codes! {
     BACKUP_DAMAGED = 1240, "a backup is damaged or incomplete";
     BACKUP_LOCKED = 1241, "a backup cannot be decrypted";
     RESTORE_REFUSED = 1242, "there is something already where a backup would be restored";
+    // 13xx: scheduling.
+    JOB_TRANSITION = 1300, "a job cannot do this in the state it is in";
+    JOB_ENDED = 1301, "a job has ended";
+    UNKNOWN_STATE = 1302, "a job state is not known";
+    RESTARTS_EXHAUSTED = 1303, "a job failed more often than its restart strategy allows";
+    TASKMANAGER_LOST = 1304, "a TaskManager was lost";
+    NOT_AN_UPGRADE = 1305, "a version is no upgrade of the one in place";
 }
