@@ -8,14 +8,19 @@
 //! - [`server`]: HTTPS, and a bound on everything that a peer can make it hold
 //! - [`store`]: the port to what is kept, one conditional commit at a time
 //! - [`audit`]: what is recorded with each change
-//! - [`secret`]: what is never shown
+//! - [`model`]: the records that are kept
+//! - [`service`]: what can be asked for, free of HTTP
 //! - [`reconcile`]: what is done next about every job
+//! - [`secret`]: what is never shown
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod access;
 pub mod audit;
+pub mod fair_use;
+pub mod model;
+pub mod reconcile;
 pub mod secret;
 pub mod server;
-pub mod reconcile;
+pub mod service;
 pub mod store;
