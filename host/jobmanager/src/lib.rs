@@ -9,6 +9,7 @@
 //! - [`store`]: the port to what is kept, one conditional commit at a time
 //! - [`audit`]: what is recorded with each change
 //! - [`model`]: the records that are kept
+//! - [`api`]: the routes, and the description made from them
 //! - [`service`]: what can be asked for, free of HTTP
 //! - [`reconcile`]: what is done next about every job
 //! - [`secret`]: what is never shown
@@ -16,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod access;
+pub mod api;
 pub mod audit;
 pub mod fair_use;
 pub mod model;

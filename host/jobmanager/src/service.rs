@@ -8,6 +8,7 @@ mod chain;
 pub mod changes;
 mod cursor;
 pub mod events;
+pub mod figures;
 mod idempotency;
 pub mod jobs;
 mod kv;
@@ -123,6 +124,19 @@ impl Service {
     /// The time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// The trust domain of this cluster.
+    pub fn domain(&self) -> &TrustDomain {
+        &self.options.domain
+    }
+
+    /// The TaskManagers: none before they can join.
+    ///
+    /// # Errors
+    /// `LG11nn` if the caller may not see them.
+    pub async fn task_managers(&self, call: &Call) -> Result<()> {
+        self.allow(call, Action::ReadTaskManagers, &Resource::cluster("task-manager")).await
     }
 
     /// Whether the store answers.

@@ -34,7 +34,7 @@ impl Service {
         self.quota_use(tenant).await
     }
 
-    async fn quota_use(&self, tenant: &Name) -> Result<QuotaUse> {
+    pub(super) async fn quota_use(&self, tenant: &Name) -> Result<QuotaUse> {
         let quota = self.records.get::<Quota>(&keys::quota(tenant)).await?;
         let taken = self.taken(tenant).await?.map(|kept| kept.record).unwrap_or_default();
         let (revision, own) = quota.map_or_else(Default::default, |kept| (kept.revision, kept.record));
