@@ -15,6 +15,8 @@ mod problem;
 mod quotas;
 mod system;
 mod tenants;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub use metrics::Measured;

@@ -14,6 +14,8 @@ pub mod chain;
 pub mod checkpoint;
 pub mod export;
 pub mod tally;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
 pub use chain::{Head, Record};

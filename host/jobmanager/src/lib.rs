@@ -12,6 +12,7 @@
 //! - [`api`]: the routes, and the description made from them
 //! - [`service`]: what can be asked for, free of HTTP
 //! - [`reconcile`]: what is done next about every job
+//! - [`bundles`]: uploaded bundles, by their digest
 //! - [`secret`]: what is never shown
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -19,6 +20,7 @@
 pub mod access;
 pub mod api;
 pub mod audit;
+pub mod bundles;
 pub mod fair_use;
 pub mod model;
 pub mod reconcile;
@@ -26,3 +28,5 @@ pub mod secret;
 pub mod server;
 pub mod service;
 pub mod store;
+#[cfg(test)]
+mod testing;

@@ -15,6 +15,8 @@ mod kv;
 pub mod list;
 pub mod quotas;
 pub mod tenants;
+#[cfg(test)]
+mod tests;
 pub mod trust;
 
 pub use idempotency::{IdempotencyKey, Made};
@@ -24,6 +26,7 @@ pub use list::{Filter, Page};
 use crate::access::{Action, Authorizer, Caller, Resource, not_found};
 use crate::audit::tally::{Reader, Tally};
 use crate::audit::{Event, Outcome};
+use crate::bundles::Bundles;
 use crate::fair_use::Quota;
 use crate::model::tenant::{State, Tenant};
 use crate::model::{Kept, keys};
@@ -33,7 +36,6 @@ use lockgate_core::error::code;
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result, Timestamp};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -42,8 +44,6 @@ use tokio::sync::Semaphore;
 pub struct Options {
     /// The trust domain of this cluster.
     pub domain: TrustDomain,
-    /// Where bundles stand, a folder of this service's own.
-    pub bundles: PathBuf,
     /// The most bytes of a bundle.
     pub max_bundle: u64,
     /// How many bundles are verified at once: what bounds the memory that verification takes.
@@ -68,6 +68,18 @@ pub struct Call {
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// What a service works with, besides its store.
+pub struct Means {
+    /// The time.
+    pub clock: Clock,
+    /// Who may do what.
+    pub authorizer: Authorizer,
+    /// Where denials and reads are counted; whoever made it flushes it.
+    pub tally: Arc<Tally>,
+    /// The files of bundles.
+    pub bundles: Bundles,
+}
+
 /// The JobManager's functions.
 pub struct Service {
     records: Records,
@@ -76,9 +88,7 @@ pub struct Service {
     authorizer: Authorizer,
     tally: Arc<Tally>,
     cursors: Cursors,
-    bundles: bundles::Directory,
-    /// Held while files of bundles get or lose their names.
-    files: tokio::sync::Mutex<()>,
+    bundles: Bundles,
     verifying: Arc<Semaphore>,
     following: Arc<Semaphore>,
 }
@@ -93,19 +103,13 @@ impl Service {
     /// A service over `store`.
     ///
     /// # Errors
-    /// `LG12nn` if the store cannot be read or written, `LG0002` if the folder for bundles cannot be used.
-    pub async fn open(
-        store: impl Store,
-        options: Options,
-        clock: Clock,
-        authorizer: Authorizer,
-        tally: Arc<Tally>,
-    ) -> Result<Self> {
+    /// `LG12nn` if the store cannot be read or written.
+    pub async fn open(store: impl Store, options: Options, means: Means) -> Result<Self> {
+        let Means { clock, authorizer, tally, bundles } = means;
         let records = Records::new(store);
         Ok(Self {
             cursors: Cursors::open(&records).await?,
-            bundles: bundles::Directory::open(&options.bundles).await?,
-            files: tokio::sync::Mutex::new(()),
+            bundles,
             verifying: Arc::new(Semaphore::new(options.verifications)),
             following: Arc::new(Semaphore::new(options.followers)),
             records,

@@ -15,16 +15,21 @@
 //! - *Cancelled is not undone.* A `commit` whose future is dropped may happen or not.
 //!
 //! Adapters: [`Memory`] for tests, [`Sled`] for what must last. Keys are stored as they are, values encrypted if a key is
-//! configured ([`seal`]).
+//! configured ([`StoreKey`]).
 
 mod memory;
+mod overlay;
 mod rules;
+mod seal;
+mod sled;
 #[cfg(test)]
 mod suite;
 
+pub use self::sled::{Options, Sled};
 pub use memory::Memory;
 pub use rules::{MAX_BATCH_BYTES, MAX_EVENTS, MAX_KEY, MAX_VALUE, MAX_WRITES};
 pub(crate) use rules::{head_key, read_head, record_key, records};
+pub use seal::{KeyId, StoreKey};
 
 use crate::audit::Event;
 use lockgate_core::Result;

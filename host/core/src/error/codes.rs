@@ -308,7 +308,6 @@ codes! {
     TENANT_INACTIVE = 1013, "the tenant is suspended or closed";
     NO_TRUST = 1014, "trust documents are missing";
     UNNAMED_DOCUMENT = 1015, "a trust document names one that is not here";
-    UPLOAD_DIGEST = 1016, "an upload is not what it was said to be";
     BUNDLE_IN_USE = 1017, "a bundle is in use";
     NOT_A_JOB = 1018, "a bundle is not of this job";
     CONTENDED = 1019, "too many changes of one thing at once";
@@ -375,4 +374,12 @@ codes! {
     RESTARTS_EXHAUSTED = 1303, "a job failed more often than its restart strategy allows";
     TASKMANAGER_LOST = 1304, "a TaskManager was lost";
     NOT_AN_UPGRADE = 1305, "a version is no upgrade of the one in place";
+    EXECUTOR_NOT_STARTED = 920, "a jailed process cannot be started";
+    PRIVILEGES_KEPT = 921, "a jailed process cannot give up its privileges";
+    LANDLOCK_MISSING = 922, "Landlock is missing or too old";
+    SECCOMP_MISSING = 923, "system calls cannot be filtered";
+    RESOURCES_UNBOUNDED = 924, "a resource limit cannot be set";
+    ROOT_NOT_EMPTIED = 925, "a jailed process cannot leave the file system";
+    WALLS_MISSING = 926, "this machine lacks a wall that is required";
+    GROUP_REFUSED = 927, "a control group cannot be made";
 }

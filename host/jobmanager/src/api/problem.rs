@@ -128,9 +128,7 @@ pub fn status(code: Code) -> StatusCode {
         | code::JOB_TRANSITION => StatusCode::CONFLICT,
         code::TENANT_INACTIVE => StatusCode::FORBIDDEN,
         code::BUNDLE_TOO_LARGE | code::STORE_LIMIT => StatusCode::PAYLOAD_TOO_LARGE,
-        code::IDEMPOTENCY_MISMATCH | code::UNNAMED_DOCUMENT | code::UPLOAD_DIGEST | code::NOT_A_JOB => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        code::IDEMPOTENCY_MISMATCH | code::UNNAMED_DOCUMENT | code::NOT_A_JOB => StatusCode::UNPROCESSABLE_ENTITY,
         code::STORE_FULL => StatusCode::INSUFFICIENT_STORAGE,
         code::CONTENDED
         | code::TOO_MANY_FOLLOWERS

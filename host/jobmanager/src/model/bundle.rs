@@ -43,14 +43,3 @@ impl Bundle {
 impl Record for Bundle {
     const NAME: &'static str = "a bundle";
 }
-
-/// That a tenant keeps a file.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Holder {
-    /// Who.
-    pub tenant: Name,
-}
-
-impl Record for Holder {
-    const NAME: &'static str = "a holder of a bundle";
-}

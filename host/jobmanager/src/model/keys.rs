@@ -79,14 +79,9 @@ pub fn bundle(tenant: &Name, digest: &Digest) -> Key {
     Key::new(["bundles", tenant.as_str(), &digest.hex()])
 }
 
-/// Who keeps a file of the directory of bundles: one key a tenant, none when nobody does.
-pub fn holders(digest: &Digest) -> Key {
-    Key::new(["holders", &digest.hex()])
-}
-
-/// One of them.
-pub fn holder(digest: &Digest, tenant: &Name) -> Key {
-    Key::new(["holders", &digest.hex(), tenant.as_str()])
+/// The bundles of all tenants: what refers to files.
+pub fn all_bundles() -> Key {
+    Key::new(["bundles"])
 }
 
 /// The versions of a trust document; `owner` is a tenant, or `@operator`, which no tenant can be called.

@@ -1,29 +1,28 @@
 //! Bundles: streamed to a temporary file, verified against the tenant's trust documents, and only then kept and recorded.
 //! A refused upload leaves nothing behind.
 
-mod directory;
-
-pub use directory::Directory;
-
 use super::chain::KeptMarks;
 use super::changes::Precondition;
 use super::list::{Filter, Listed, Page};
 use super::{Call, Change, Service};
 use crate::access::{Action, Resource, not_found};
+use crate::bundles::Staged;
 use crate::fair_use::{Kind as QuotaKind, Usage};
-use crate::model::bundle::{Bundle, Holder};
+use crate::model::bundle::Bundle;
 use crate::model::job::Job;
 use crate::model::{Kept, keys};
 use crate::service::idempotency::Made;
-use directory::Arrived;
 use futures_util::{Stream, StreamExt as _};
 use lockgate_core::bundle::{Package, ReadLimits};
-use lockgate_core::dsse::Envelope;
 use lockgate_core::error::code;
 use lockgate_core::marks::Marks;
+use lockgate_core::statement::Release;
 use lockgate_core::verify::{self, Accepted, Admission, Request};
 use lockgate_core::{Digest, Error, Name, Result};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::time::Duration;
 
 impl Listed for Bundle {
     fn name(&self) -> &str {
@@ -37,8 +36,8 @@ pub(super) enum Purpose {
     Start,
     /// To replace the version that runs.
     Upgrade,
-    /// To replace the version that runs, which is in this file, by an earlier one that it names.
-    Fallback(PathBuf),
+    /// To replace the version that runs, which is this bundle, by an earlier one that it names.
+    Fallback(Digest),
 }
 
 fn resource(tenant: &Name, digest: Option<&Digest>) -> Resource {
@@ -80,11 +79,9 @@ impl Service {
         let resource = resource(tenant, Some(digest));
         self.allow(call, Action::DownloadBundles, &resource).await?;
         self.tenant(tenant, &resource).await?;
-        let size = self.find_bundle(tenant, digest, &resource).await?.record.size;
-        let file = tokio::fs::File::open(self.bundles.path(digest)).await;
-        let lost =
-            |error| Error::new(code::BUNDLE_LOST, format!("bundle {} cannot be opened: {error}", digest.short()));
-        Ok((file.map_err(lost)?, size))
+        self.find_bundle(tenant, digest, &resource).await?;
+        let (file, size) = self.bundles.file(digest)?;
+        Ok((tokio::fs::File::from_std(file), size))
     }
 
     pub(super) async fn find_bundle(
@@ -138,38 +135,28 @@ impl Service {
             let cause = format!("the bundle has {size} bytes, at most {} are taken", self.options.max_bundle);
             return Err(Error::new(code::BUNDLE_TOO_LARGE, cause));
         }
-        let mut upload = self.bundles.begin().await?;
+        let mut upload = self.bundles.begin(self.options.max_bundle).await?;
         while let Some(bytes) = body.next().await {
-            upload.write(bytes?.as_ref(), self.options.max_bundle).await?;
+            upload.write(bytes?.as_ref()).await?;
         }
-        let arrived = upload.finish().await?;
-        if let Some(digest) = named.filter(|digest| **digest != arrived.digest) {
-            let cause = format!("{digest} was announced, {} came ({} bytes)", arrived.digest, arrived.size);
-            return Err(Error::new(code::UPLOAD_DIGEST, cause));
-        }
-        let accepted = self.verify(tenant, arrived.path().to_owned(), Purpose::Start).await?.0;
+        let staged = upload.complete(named).await?;
+        let accepted = self.verify(tenant, staged.file()?, Purpose::Start).await?.0;
         let bundle = Bundle {
-            digest: arrived.digest,
-            size: arrived.size,
+            digest: staged.digest(),
+            size: staged.length(),
             uploaded: self.now(),
             uploaded_by: call.caller.principal.clone(),
-            release: lockgate_core::statement::Release {
-                version: accepted.bundle.version(),
-                digest: accepted.bundle.digest(),
-            },
+            release: Release { version: accepted.bundle.version(), digest: accepted.bundle.digest() },
             epoch: accepted.bundle.epoch(),
             predicate: accepted.bundle.predicate().clone(),
             descriptions: accepted.bundle.descriptions().clone(),
         };
         drop(accepted);
-        // Nobody removes the file between the moment it gets its name and the one in which it is recorded.
-        let _files = self.files.lock().await;
-        let result = self.records.attempt(|| self.record_bundle(call, tenant, &bundle, &arrived, resource)).await;
-        // What may have been recorded after all keeps its file; the next start finds out.
-        if result.as_ref().is_err_and(|error| error.code() != code::STORE_UNCERTAIN) {
-            self.remove_unheld(&bundle.digest).await;
-        }
-        result
+        // Kept before it is recorded, and collected if it comes to no record; yet not if it is refused by then.
+        let taken = self.taken(tenant).await?.map(|kept| kept.record).unwrap_or_default();
+        self.within_quota(tenant, &taken, &asked(bundle.size)).await?;
+        Staged::keep(staged).await?;
+        self.records.attempt(|| self.record_bundle(call, tenant, &bundle, resource)).await
     }
 
     async fn record_bundle(
@@ -177,7 +164,6 @@ impl Service {
         call: &Call,
         tenant: &Name,
         bundle: &Bundle,
-        arrived: &Arrived,
         resource: &Resource,
     ) -> Result<Made<Kept<Bundle>>> {
         let active = self.active_tenant(tenant, resource).await?;
@@ -193,17 +179,13 @@ impl Service {
         change.require(keys::tenant(tenant), active.revision);
         change.put(keys::usage(tenant), before.as_ref(), &taken)?;
         change.create(key, bundle)?;
-        change.create(keys::holder(&bundle.digest, tenant), &Holder { tenant: tenant.clone() })?;
         let event = self.done(call, Action::UploadBundles, resource).detail("digest", bundle.digest.to_string());
         change.event(event.detail("job", bundle.job().as_str()).detail("version", bundle.release.version.to_string()));
-        if arrived.path().exists() {
-            self.bundles.keep(arrived).await?;
-        }
         let revision = self.records.commit(change).await?;
         Ok(Made { thing: Kept { revision, record: bundle.clone() }, replayed: false })
     }
 
-    /// Deletes a bundle that no job needs.
+    /// Deletes a bundle that no job needs. Its file goes with the next [`Self::collect_bundles`], unless another tenant has it.
     ///
     /// # Errors
     /// `LG1017` if a job needs it, `LG1004` for the precondition, `LG1102` if there is none that the caller may see.
@@ -228,15 +210,11 @@ impl Service {
             let mut change = Change::default();
             change.put(keys::usage(tenant), before.as_ref(), &taken)?;
             change.remove(keys::bundle(tenant, digest), kept.revision);
-            change.clear(keys::holder(digest, tenant));
             change.event(self.done(call, Action::DeleteBundles, &resource));
             self.records.commit(change).await
         };
-        let _files = self.files.lock().await;
         let result = self.records.attempt(work).await.map(drop);
-        self.noted(call, Action::DeleteBundles, &resource, result).await?;
-        self.remove_unheld(digest).await;
-        Ok(())
+        self.noted(call, Action::DeleteBundles, &resource, result).await
     }
 
     async fn require_unused(&self, tenant: &Name, digest: &Digest) -> Result<()> {
@@ -252,31 +230,21 @@ impl Service {
         }
     }
 
-    /// Removes a file that nobody holds. What cannot be removed now is collected at the next start.
-    async fn remove_unheld(&self, digest: &Digest) {
-        let removed = async {
-            if !self.records.any(&keys::holders(digest)).await? {
-                self.bundles.remove(digest).await?;
-            }
-            Ok::<(), Error>(())
-        };
-        if let Err(error) = removed.await {
-            tracing::warn!(%digest, %error, "a bundle that nobody holds could not be removed");
-        }
-    }
-
-    /// Removes files that nobody holds: what was left when the program ended between a file and its record.
+    /// Removes files that no tenant has, if they came longer ago than `grace`. For whoever keeps house.
     ///
     /// # Errors
-    /// `LG0002` and `LG12nn`.
-    pub async fn collect_bundles(&self) -> Result<()> {
-        let _files = self.files.lock().await;
-        for digest in self.bundles.digests(1_000_000).await? {
-            if !self.records.any(&keys::holders(&digest)).await? {
-                self.bundles.remove(&digest).await?;
-            }
+    /// `LG12nn`.
+    pub async fn collect_bundles(&self, grace: Duration) -> Result<Vec<Digest>> {
+        let (all, mut after, mut referenced) = (keys::all_bundles(), None, BTreeSet::new());
+        loop {
+            let found = self.records.scan::<Bundle>(&all, after.as_ref(), 100).await?;
+            let Some((last, _)) = found.last() else { break };
+            after = Some(last.clone());
+            referenced.extend(found.iter().map(|(_, kept)| kept.record.digest));
         }
-        Ok(())
+        let bundles = self.bundles.clone();
+        let stopped = |error| Error::new(code::INTERNAL, format!("the collection of bundles stopped: {error}"));
+        tokio::task::spawn_blocking(move || bundles.sweep(&referenced, grace)).await.map_err(stopped)?
     }
 
     /// Verifies the bundle in a file by the tenant's documents and marks, a bounded number of them at once; with the marks
@@ -284,7 +252,7 @@ impl Service {
     pub(super) async fn verify(
         &self,
         tenant: &Name,
-        path: PathBuf,
+        file: File,
         purpose: Purpose,
     ) -> Result<(Accepted, Option<Kept<KeptMarks>>)> {
         let set = self.document_set(tenant).await?;
@@ -294,10 +262,13 @@ impl Service {
         let permit = std::sync::Arc::clone(&self.verifying).acquire_owned().await.map_err(closed)?;
         let (tenant, domain, now) = (tenant.clone(), self.options.domain.clone(), self.now());
         let read = ReadLimits { total: self.options.max_bundle, ..ReadLimits::default() };
+        let bundles = self.bundles.clone();
         let work = move || {
             let _permit = permit;
             let current = match &purpose {
-                Purpose::Fallback(path) => Some(envelope(path, &read)?),
+                Purpose::Fallback(digest) => {
+                    Some(Package::read(BufReader::new(bundles.file(digest)?.0), &read)?.envelope)
+                }
                 _ => None,
             };
             let admission = match (&purpose, &current) {
@@ -308,7 +279,7 @@ impl Service {
             let (pinned, documents) = (&set.pinned, &set.documents);
             let request =
                 Request { pinned, documents, domain: &domain, tenant: &tenant, marks: &marks, now, admission, read };
-            verify::verify(&request, std::io::BufReader::new(open(&path)?))
+            verify::verify(&request, BufReader::new(file))
         };
         let stopped = |error| Error::new(code::INTERNAL, format!("verification stopped: {error}"));
         Ok((tokio::task::spawn_blocking(work).await.map_err(stopped)??, kept))
@@ -330,13 +301,4 @@ fn asked(bytes: u64) -> Usage {
         .with(QuotaKind::BundleBytes, bytes)
         .with(QuotaKind::UploadBytesPerHour, bytes)
         .with(QuotaKind::UploadBytesPerDay, bytes)
-}
-
-fn open(path: &Path) -> Result<std::fs::File> {
-    std::fs::File::open(path)
-        .map_err(|error| Error::new(code::BUNDLE_LOST, format!("a bundle cannot be opened: {error}")))
-}
-
-fn envelope(path: &Path, read: &ReadLimits) -> Result<Envelope> {
-    Ok(Package::read(std::io::BufReader::new(open(path)?), read)?.envelope)
 }

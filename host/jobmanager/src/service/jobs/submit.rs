@@ -102,8 +102,8 @@ impl Service {
             return Err(Error::new(code::ALREADY_EXISTS, cause).help("upgrade it, or delete it once it has ended"));
         }
         check_settings(&bundle.record, &new.parameters)?;
-        let path = self.bundles.path(&new.bundle);
-        let (accepted, marks) = self.verify(tenant, path, Purpose::Start).await?;
+        let (file, _) = self.bundles.file(&new.bundle)?;
+        let (accepted, marks) = self.verify(tenant, file, Purpose::Start).await?;
         let wanted = wanted(&bundle.record, new.parallelism, 1)?;
         let now = UnixMillis::from(self.now());
         let epoch = *self.records.revision().borrow();
@@ -193,10 +193,10 @@ impl Service {
         let mut event = event.detail("bundle", digest.to_string());
         if bundle.record.release != job.deployment.release {
             let purpose = match upgrade.fallback {
-                true => Purpose::Fallback(self.bundles.path(&job.deployment.bundle)),
+                true => Purpose::Fallback(job.deployment.bundle),
                 false => Purpose::Upgrade,
             };
-            let (accepted, marks) = self.verify(tenant, self.bundles.path(&digest), purpose).await?;
+            let (accepted, marks) = self.verify(tenant, self.bundles.file(&digest)?.0, purpose).await?;
             Self::advance_marks(&mut change, tenant, marks.as_ref(), accepted.marks.clone())?;
             let version = bundle.record.release.version;
             text = format!("{} takes the job to version {version}", call.caller.principal);
