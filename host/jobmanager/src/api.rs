@@ -52,6 +52,7 @@ impl FromRef<Api> for Arc<Service> {
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
+    components(schemas(trust::OperatorDocument, trust::TenantDocument)),
     info(title = "Lockgate JobManager", description = "Signed jobs of many tenants, submitted over HTTPS."),
     tags(
         (name = "tenants", description = "Tenants, made by the operator"),

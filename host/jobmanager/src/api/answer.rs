@@ -32,10 +32,9 @@ impl<T> List<T> {
 /// An answer with the ETag of what it shows.
 pub(super) fn tagged(status: StatusCode, revision: u64, body: impl Serialize) -> Response {
     let mut response = (status, Json(body)).into_response();
-    if revision > 0 {
-        if let Ok(tag) = HeaderValue::try_from(format!("\"{revision}\"")) {
-            response.headers_mut().insert(header::ETAG, tag);
-        }
+    let tag = (revision > 0).then(|| HeaderValue::try_from(format!("\"{revision}\"")).ok());
+    if let Some(tag) = tag.flatten() {
+        response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }
