@@ -6,7 +6,6 @@
 
 mod check;
 pub mod path;
-mod reader;
 mod text;
 
 pub use text::locate;

@@ -5,6 +5,12 @@
 //! here decides who may ask for what, and loses nothing that it has said yes to.
 //!
 //! - [`access`]: who asks, and the one place that says whether he may
+//! - [`config`]: what the operator says, checked whole before anything starts
+//! - [`credentials`], [`oidc`]: from a credential to a caller
+//! - [`fair_use`]: quotas, rates, and a wait for whoever brings wrong credentials
+//! - [`tls`], [`http_client`]: rustls, for those who ask and for whom this asks
+//! - [`serve`]: from a configuration to a server that answers
+//! - [`notify`]: what systemd is told
 //! - [`server`]: HTTPS, and a bound on everything that a peer can make it hold
 //! - [`store`]: the port to what is kept, one conditional commit at a time
 //! - [`audit`]: what is recorded with each change
@@ -21,12 +27,21 @@ pub mod access;
 pub mod api;
 pub mod audit;
 pub mod bundles;
+pub mod config;
+pub mod credentials;
 pub mod fair_use;
+pub mod http_client;
 pub mod model;
+pub mod notify;
+pub mod oidc;
 pub mod reconcile;
 pub mod secret;
+pub mod serve;
 pub mod server;
 pub mod service;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod tls;
+#[cfg(test)]
+mod world;

@@ -135,6 +135,11 @@ impl Service {
         &self.options.domain
     }
 
+    /// The most bytes of a bundle.
+    pub fn max_bundle(&self) -> u64 {
+        self.options.max_bundle
+    }
+
     /// The TaskManagers: none before they can join.
     ///
     /// # Errors

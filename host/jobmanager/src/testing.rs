@@ -1,342 +1,174 @@
-//! A small world for tests: a JobManager over a store in memory, an operator, tenants with their keys, and bundles.
+//! For tests: an authority, a running server, a client that says exactly what it is told to, and a directory of
+//! credentials. All over real sockets and real TLS on loopback.
 
-use crate::access::{Authorizer, Caller, Role};
-use crate::audit::tally::Tally;
-use crate::bundles::Bundles;
-use crate::fair_use::Quota;
-use crate::model::trust::Kind;
-use crate::service::jobs::NewJob;
-use crate::service::tenants::NewTenant;
-use crate::service::{Call, Means, Options, Service};
-use crate::store::Memory;
-use futures_util::stream;
-use lockgate_core::bundle::{Draft, Package, Part};
-use lockgate_core::grant::{Grant, Mode, ResourceKind};
-use lockgate_core::keys::{Role as Keyring, SecretKey};
-use lockgate_core::limits::PartialLimits;
-use lockgate_core::manifest::Manifest;
-use lockgate_core::statement::{Kind as BundleKind, Release};
-use lockgate_core::trust::development::{self, Keys};
-use lockgate_core::trust::{OperatorRoot, OperatorStatus, Reference, TenantPolicy, TenantRoot, TenantStatus, create};
-use lockgate_core::types::{Field, FunctionDescription, LogicalType, Port};
-use lockgate_core::{Digest, Name, Result, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+pub mod client;
+pub mod directory;
 
-pub const DAY: i64 = 86_400;
+pub use client::{Answer, Trust};
+pub use directory::People;
 
-pub fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
+use crate::config::{Config, Surroundings};
+use crate::serve::Prepared;
+use crate::server::Server;
+use crate::tls::Reloading;
+use axum::Router;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes: a test that waits for this has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what must happen.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
 }
 
-/// A JobManager and all that it needs.
-pub struct World {
-    pub service: Arc<Service>,
-    pub store: Arc<Memory>,
-    pub folder: tempfile::TempDir,
-    now: Arc<AtomicI64>,
-    operator: Keys,
-    policies: Mutex<BTreeMap<Name, Reference>>,
-    version: Mutex<u64>,
+/// An authority with files in a folder.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: PathBuf,
 }
 
-pub fn caller(principal: &str, tenant: Option<&str>, roles: &[Role]) -> Caller {
-    Caller {
-        principal: principal.to_owned(),
-        credential: format!("credential-of-{principal}"),
-        tenant: tenant.map(name),
-        roles: roles.iter().copied().collect(),
-        scopes: None,
+impl Authority {
+    pub fn new(folder: &Path, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let this = Self { issuer, folder: folder.to_owned() };
+        std::fs::write(this.ca(), this.issuer.pem()).unwrap();
+        this
+    }
+
+    /// The file with its certificate.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.join("test-ca.pem")
+    }
+
+    /// A certificate for localhost and these URIs, with its key, in files `NAME.pem` and `NAME.key`.
+    pub fn issue(&self, name: &str, uris: &[&str]) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let files = (self.folder.join(format!("{name}.pem")), self.folder.join(format!("{name}.key")));
+        std::fs::write(&files.0, certificate.pem()).unwrap();
+        std::fs::write(&files.1, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&files.1, std::fs::Permissions::from_mode(0o600)).unwrap();
+        files
     }
 }
 
-pub fn call(caller: Caller) -> Call {
-    Call { caller, request: Some("request-1".to_owned()), source: "192.0.2.7".to_owned() }
+/// A configuration of this text, in a folder of its own, on a port that the system chooses.
+pub fn config(folder: &Path, text: &str) -> Config {
+    let text = format!("data = \"data\"\nlisten = [\"127.0.0.1:0\"]\n{text}");
+    Config::parse(&text, "jobmanager.toml", Surroundings { folder, environment: &|_| None })
+        .unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-pub fn operator() -> Call {
-    call(caller("user:op", None, &[Role::Operator]))
+/// A server that runs until it is stopped or dropped.
+pub struct Running {
+    pub folder: TempDir,
+    pub address: SocketAddr,
+    pub people: Arc<People>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<lockgate_core::Result<bool>>,
 }
 
-pub fn admin(tenant: &str) -> Call {
-    call(caller(&format!("user:admin-{tenant}"), Some(tenant), &[Role::TenantAdmin]))
-}
+impl Running {
+    /// With a configuration of this text and the test routes.
+    pub async fn start(text: &str, routes: Router) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), text, routes).await
+    }
 
-pub fn deployer(tenant: &str) -> Call {
-    call(caller(&format!("user:dep-{tenant}"), Some(tenant), &[Role::Deployer]))
-}
+    pub async fn start_in(folder: TempDir, text: &str, routes: Router) -> Self {
+        let people = Arc::new(People::default());
+        let config = config(folder.path(), text);
+        let prepared = Prepared::new(&config, Arc::clone(&people), false).await.unwrap();
+        let address = prepared.addresses()[0];
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(prepared.run(routes, async move {
+            let _ = stopped.await;
+        }));
+        Self { folder, address, people, stop: Some(stop), serving }
+    }
 
-pub fn viewer(tenant: &str) -> Call {
-    call(caller(&format!("user:view-{tenant}"), Some(tenant), &[Role::Viewer]))
-}
+    /// The authority that the server made.
+    pub fn trust(&self) -> Trust {
+        Trust::of(&self.folder.path().join("data/tls/ca.pem"))
+    }
 
-/// A tenant's keys, made from its name.
-pub fn keys(tenant: &Name) -> Keys {
-    Keys::from_seed(Digest::of(tenant.as_bytes()).as_bytes())
-}
+    /// What is answered to a request of this text, sent as it is.
+    pub async fn ask(&self, request: &str) -> Answer {
+        self.trust().ask(self.address, request.as_bytes()).await
+    }
 
-pub fn manifest(tenant: &str, job: &str, version: u64) -> Manifest {
-    let text = format!(
-        r#"
-        [job]
-        tenant = "{tenant}"
-        name = "{job}"
-        version = {version}
-        parallelism = {{ min = 1, max = 4 }}
-        [component.delays]
-        [source.flights]
-        connector = "file"
-        volume = "flights"
-        path = "2013/*.parquet"
-        schema = [{{ name = "delay", type = "float64", nullable = true }}]
-        [operator.score]
-        input = "flights"
-        function = "delays/score"
-        keep = []
-        config = {{ weight = {{ parameter = "weight" }} }}
-        [sink.late]
-        input = "score"
-        connector = "file"
-        volume = "results"
-        path = "late"
-        [parameters.weight]
-        type = "decimal"
-        default = "0.3"
-        min = 0
-        max = 1
-        "#
-    );
-    Manifest::parse_toml(&text, "lockgate.toml").unwrap()
-}
+    /// A GET with a bearer token.
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.ask(&client::get(path, token)).await
+    }
 
-pub fn draft(tenant: &str, job: &str, version: u64, now: Timestamp) -> Draft {
-    let port = |name: &str, column: &str| Port {
-        name: name.into(),
-        fields: vec![Field::new(column, LogicalType::Float64, true)],
-    };
-    let describe = FunctionDescription {
-        name: "score".into(),
-        kind: "transform".into(),
-        inputs: vec![port("in", "delay")],
-        outputs: vec![port("out", "score")],
-        attributes: Vec::new(),
-    };
-    let part = Part {
-        wasm: b"\0asm, as far as this crate knows".repeat(40),
-        describe: vec![describe],
-        imports: BTreeSet::from(["lockgate:udf/log@0.1.0".to_owned()]),
-        exports: BTreeSet::from(["lockgate:udf/transform@0.1.0".to_owned()]),
-    };
-    Draft {
-        kind: BundleKind::Job,
-        audience: development::audience().unwrap(),
-        manifest: manifest(tenant, job, version),
-        parts: BTreeMap::from([(name("delays"), part)]),
-        data: BTreeMap::new(),
-        fallback: Vec::new(),
-        not_before: now.plus(-DAY),
-        expires: now.plus(90 * DAY),
-        grace_seconds: 0,
+    /// Asks it to stop.
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Stops it; whether everything ended by itself.
+    pub async fn stopped(mut self) -> bool {
+        self.stop();
+        soon("the end", &mut self.serving).await.unwrap().unwrap()
     }
 }
 
-/// A bundle of a tenant's job in its first version, signed.
-pub fn package(tenant: &str, job: &str, version: u64, replaces: Option<&Package>, now: Timestamp) -> Package {
-    let mut package = draft(tenant, job, version, now).package(replaces).unwrap();
-    package.envelope.sign(&keys(&name(tenant)).signer).unwrap();
-    package
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
 }
 
-impl World {
-    /// A JobManager without tenants.
-    pub async fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Memory::new());
-        let start: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let now = Arc::new(AtomicI64::new(start.seconds()));
-        let service = Self::service_over(&store, &folder, &now).await;
-        let operator = Keys::from_seed(&[7; 32]);
-        let (policies, version) = (Mutex::default(), Mutex::new(1));
-        Self { service: Arc::new(service), store, folder, now, operator, policies, version }
-    }
+/// A service elsewhere over HTTPS, without a guard: an identity provider, an authorisation service. Where it is, and the
+/// file with its authority.
+pub async fn service(folder: &Path, routes: Router) -> (SocketAddr, PathBuf, watch::Sender<bool>) {
+    let authority = Authority::new(folder, "service authority");
+    let (certificate, key) = authority.issue("service", &[]);
+    let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+    let config = config(folder, &text);
+    let (tls, _) = Reloading::new(&config).unwrap();
+    let server = Server::bind(&config.listen, Arc::new(tls), config.limits).await.unwrap();
+    let address = server.addresses()[0];
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(server.run(routes, stopped));
+    (address, authority.ca(), stop)
+}
 
-    async fn service_over(store: &Arc<Memory>, folder: &tempfile::TempDir, now: &Arc<AtomicI64>) -> Service {
-        let options = Options {
-            domain: development::domain().unwrap(),
-            max_bundle: 1 << 20,
-            verifications: 2,
-            followers: 2,
-            quota: Quota::default(),
-        };
-        let now = Arc::clone(now);
-        let means = Means {
-            clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed))),
-            authorizer: Authorizer::new(None),
-            tally: Arc::new(Tally::new()),
-            bundles: Bundles::open(folder.path().join("bundles"), 0).unwrap(),
-        };
-        Service::open(Arc::clone(store), options, means).await.unwrap()
-    }
+/// All that this process logs from now on, at every level, whichever test does: a callsite that one thread met without a
+/// subscriber may stay silent for all, so that one for a thread alone would miss lines.
+pub fn log() -> impl Fn() -> String {
+    static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+    static ONCE: Once = Once::new();
+    struct Lines;
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            LINES.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
 
-    /// The same store, opened anew: what a restart sees.
-    pub async fn reopened(&self) -> Service {
-        Self::service_over(&self.store, &self.folder, &self.now).await
-    }
-
-    pub fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(self.now.load(Ordering::Relaxed))
-    }
-
-    pub fn pass(&self, seconds: i64) {
-        self.now.fetch_add(seconds, Ordering::Relaxed);
-    }
-
-    /// A number that no document of this world has yet.
-    pub fn next_version(&self) -> u64 {
-        let mut version = self.version.lock().unwrap();
-        *version += 1;
-        *version
-    }
-
-    pub fn operator_root(&self) -> OperatorRoot {
-        OperatorRoot {
-            version: 1,
-            expires: Timestamp::MAX,
-            audience: development::audience().unwrap(),
-            root: Keyring::single(self.operator.operator_root.public()),
-            status: Keyring::single(self.operator.operator_status.public()),
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
         }
     }
-
-    pub fn operator_keys(&self) -> &Keys {
-        &self.operator
-    }
-
-    pub fn policy(&self, tenant: &Name) -> TenantPolicy {
-        let grant = |of: &str, mode, prefix: &str| Grant {
-            kind: ResourceKind::Volume,
-            name: name(of),
-            mode,
-            prefix: prefix.into(),
-        };
-        TenantPolicy {
-            tenant: tenant.clone(),
-            epoch: 1,
-            version: 1,
-            expires: self.now().plus(365 * DAY),
-            audience: development::audience().unwrap(),
-            root: Keyring::single(keys(tenant).tenant_root.public()),
-            grants: vec![grant("flights", Mode::Read, "2013"), grant("results", Mode::Write, "")],
-            ceilings: PartialLimits::default(),
-            max_parallelism: 4,
-            status_days: 7,
-        }
-    }
-
-    pub fn tenant_root(&self, tenant: &Name) -> TenantRoot {
-        let keys = keys(tenant);
-        TenantRoot {
-            tenant: tenant.clone(),
-            epoch: 1,
-            version: 1,
-            expires: Timestamp::MAX,
-            audience: development::audience().unwrap(),
-            signers: Keyring::single(keys.signer.public()),
-            status: Keyring::single(keys.tenant_status.public()),
-            revoked_keys: Vec::new(),
-            revoked_digests: Vec::new(),
-        }
-    }
-
-    pub fn tenant_status(&self, tenant: &Name, jobs: BTreeMap<Name, Release>) -> TenantStatus {
-        let root = create(&self.tenant_root(tenant), &[&keys(tenant).tenant_root]).unwrap();
-        TenantStatus {
-            tenant: tenant.clone(),
-            epoch: 1,
-            version: self.next_version(),
-            issued: self.now(),
-            expires: self.now().plus(6 * DAY),
-            audience: development::audience().unwrap(),
-            root: Reference::of::<TenantRoot>(&root).unwrap(),
-            jobs,
-            revoked_jobs: Vec::new(),
-            revoked_keys: Vec::new(),
-            revoked_digests: Vec::new(),
-        }
-    }
-
-    /// Signs the operator's status over the policies so far and uploads it.
-    pub async fn refresh_operator_status(&self) {
-        let root = create(&self.operator_root(), &[&self.operator.operator_root]).unwrap();
-        let status = OperatorStatus {
-            version: self.next_version(),
-            issued: self.now(),
-            expires: self.now().plus(20 * DAY),
-            audience: development::audience().unwrap(),
-            root: Reference::of::<OperatorRoot>(&root).unwrap(),
-            policies: self.policies.lock().unwrap().clone(),
-            pool_keys: BTreeMap::new(),
-        };
-        let status = create(&status, &[&self.operator.operator_status]).unwrap();
-        self.service.upload_trust(&operator(), None, Kind::OperatorStatus, &status).await.unwrap();
-    }
-
-    /// Makes a tenant with all its documents.
-    pub async fn tenant(&self, tenant: &str) {
-        let (service, tenant) = (&self.service, name(tenant));
-        let new = NewTenant { name: tenant.clone(), labels: BTreeMap::new() };
-        service.create_tenant(&operator(), None, &new).await.unwrap();
-        let root = create(&self.operator_root(), &[&self.operator.operator_root]).unwrap();
-        service.upload_trust(&operator(), None, Kind::OperatorRoot, &root).await.unwrap();
-        let policy = create(&self.policy(&tenant), &[&self.operator.operator_root]).unwrap();
-        service.upload_trust(&operator(), Some(&tenant), Kind::Policy, &policy).await.unwrap();
-        let reference = Reference::of::<TenantPolicy>(&policy).unwrap();
-        self.policies.lock().unwrap().insert(tenant.clone(), reference);
-        self.refresh_operator_status().await;
-        let root = create(&self.tenant_root(&tenant), &[&keys(&tenant).tenant_root]).unwrap();
-        service.upload_trust(&admin(&tenant), Some(&tenant), Kind::Root, &root).await.unwrap();
-        self.status(&tenant, BTreeMap::new()).await;
-    }
-
-    /// Signs and uploads a tenant's status that names these releases.
-    pub async fn status(&self, tenant: &str, jobs: BTreeMap<Name, Release>) {
-        let tenant = name(tenant);
-        let status = create(&self.tenant_status(&tenant, jobs), &[&keys(&tenant).tenant_status]).unwrap();
-        self.service.upload_trust(&admin(&tenant), Some(&tenant), Kind::Status, &status).await.unwrap();
-    }
-
-    /// Makes `package` the current version of its job and uploads it; its digest.
-    pub async fn upload(&self, tenant: &str, job: &str, package: &Package) -> Digest {
-        self.status(tenant, BTreeMap::from([(name(job), package.release().unwrap())])).await;
-        self.upload_bytes(tenant, package.to_bytes().unwrap()).await.unwrap()
-    }
-
-    pub async fn upload_bytes(&self, tenant: &str, bytes: Vec<u8>) -> Result<Digest> {
-        let body = stream::iter(bytes.chunks(1_000).map(|chunk| Ok(chunk.to_vec())).collect::<Vec<Result<Vec<u8>>>>());
-        let made = self.service.upload_bundle(&deployer(tenant), &name(tenant), (None, None), body).await?;
-        Ok(made.thing.record.digest)
-    }
-
-    /// Uploads the first version of a job and creates it.
-    pub async fn job(&self, tenant: &str, job: &str) -> Package {
-        let package = package(tenant, job, 1, None, self.now());
-        let bundle = self.upload(tenant, job, &package).await;
-        self.service.create_job(&deployer(tenant), None, &name(tenant), &new_job(bundle)).await.unwrap();
-        package
-    }
-
-    /// The files of bundles, finished or not.
-    pub fn files(&self) -> Vec<String> {
-        let folder = std::fs::read_dir(self.folder.path().join("bundles")).unwrap();
-        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
-
-pub fn new_job(bundle: Digest) -> NewJob {
-    NewJob { bundle, parameters: BTreeMap::new(), parallelism: None, labels: BTreeMap::new() }
-}
-
-pub fn stranger() -> SecretKey {
-    SecretKey::from_seed(&[99; 32])
+    ONCE.call_once(|| {
+        let level = tracing::Level::TRACE;
+        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(|| Lines).init();
+    });
+    || String::from_utf8_lossy(&LINES.lock().unwrap()).into_owned()
 }

@@ -4,6 +4,7 @@ use super::answer::{List, made, tagged};
 use super::extract::{At, IfMatch, ListParams, Narrowed, body_error};
 use super::{Api, Problem};
 use crate::model::bundle;
+use crate::server::BodyLimit;
 use crate::service::Call;
 use axum::Json;
 use axum::body::Body;
@@ -132,6 +133,9 @@ async fn upload(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let announced = length(&parts.headers)?;
+    if let Some(limit) = parts.extensions.get::<BodyLimit>() {
+        limit.raise(api.service.max_bundle());
+    }
     let body = body.into_data_stream().map_err(|error| body_error(&error)).boxed();
     let bundle = api.service.upload_bundle(call, tenant, (digest, announced), body).await?;
     let kept = bundle.thing;

@@ -4,7 +4,7 @@
 use super::Problem;
 use crate::access::Caller;
 use crate::model::label;
-use crate::server::RequestId;
+use crate::server::{BodyLimit, Peer, RequestId, refusal_in};
 use crate::service::changes::Precondition;
 use crate::service::{Call, Filter, IdempotencyKey};
 use axum::body::Body;
@@ -31,7 +31,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
         let caller = parts.extensions.get::<Caller>().cloned();
         let none = || Error::new(code::UNAUTHENTICATED, "the request has no credential");
         let request = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
-        Ok(Self { caller: caller.ok_or_else(none)?, request, source: "unknown".to_owned() })
+        let source = parts.extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.source().to_string());
+        Ok(Self { caller: caller.ok_or_else(none)?, request, source })
     }
 }
 
@@ -144,6 +145,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        if let Some(limit) = parts.extensions.get::<BodyLimit>() {
+            limit.raise(u64::try_from(MAX_BODY).unwrap_or(u64::MAX));
+        }
         let bytes = document(&parts.headers, body).await?;
         let value =
             strict_json::parse("the request's body", &bytes, MAX_BODY).map_err(|error| malformed(error.cause()))?;
@@ -169,14 +173,13 @@ async fn document(headers: &HeaderMap, body: Body) -> Result<Vec<u8>> {
 
 /// The error for a body that could not be read to its end.
 pub(super) fn body_error(error: &(dyn std::error::Error + 'static)) -> Error {
-    let mut next = Some(error);
+    if let Some(refusal) = refusal_in(error) {
+        return refusal;
+    }
+    let (mut next, limit) = (Some(error), format!("the body has more than {MAX_BODY} bytes"));
     while let Some(error) = next {
-        if let Some(refusal) = error.downcast_ref::<Error>() {
-            return refusal.clone();
-        }
-        if error.to_string().contains("length limit") {
-            let cause = format!("the body has more than {MAX_BODY} bytes");
-            return Error::new(code::BODY_TOO_LARGE, cause);
+        if error.is::<http_body_util::LengthLimitError>() {
+            return Error::new(code::BODY_TOO_LARGE, limit);
         }
         next = error.source();
     }

@@ -6,7 +6,7 @@ mod http;
 use super::{Measured, router};
 use crate::access::{Caller, Role};
 use crate::server::RequestId;
-use crate::testing::{World, caller};
+use crate::world::{World, caller};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use lockgate_core::error::code;
 use lockgate_core::{Code, Error};
 use serde::Serialize;
+use std::time::Duration;
 
 /// An error that ends a request.
 #[derive(Clone, Debug)]
@@ -13,6 +14,20 @@ pub struct Refusal(pub Error);
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self(error)
+    }
+}
+
+/// An error that ends a request, and after how long it may be tried again.
+#[derive(Clone, Debug)]
+pub struct RetryLater(pub Error, pub Duration);
+
+impl IntoResponse for RetryLater {
+    fn into_response(self) -> Response {
+        let Self(error, wait) = self;
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let mut response = Refusal(error).into_response();
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        response
     }
 }
 

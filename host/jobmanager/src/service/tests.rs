@@ -7,7 +7,7 @@ mod tenants;
 mod trust;
 
 use crate::audit::{Outcome, Record};
-use crate::testing::World;
+use crate::world::World;
 
 /// Every event of the audit log as `action resource outcome`.
 pub(super) async fn audited(world: &World) -> Vec<String> {

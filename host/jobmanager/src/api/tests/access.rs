@@ -2,7 +2,7 @@
 //! be told from what is not there.
 
 use super::{Answer, Site, callers};
-use crate::testing::{keys, name, package};
+use crate::world::{keys, name, package};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, header};

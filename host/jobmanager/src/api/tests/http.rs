@@ -1,7 +1,7 @@
 //! What requests and answers look like.
 
 use super::Site;
-use crate::testing::{World, name, package};
+use crate::world::{World, name, package};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, header};
@@ -81,7 +81,7 @@ async fn requests_that_are_not_understood_are_refused() {
         let answer = post(kind, body).await;
         assert_eq!(answer.status, expected, "{kind} {}: {}", body.get(..40).unwrap_or(body), answer.text());
     }
-    for query in ["limit=0", "limit=201", "limit=x", "other=1", "label=x", "label=X%3Dy", "cursor=x", "name=%FF"] {
+    for query in ["limit=0", "limit=201", "limit=x", "other=1", "label=x", "label=X%3Dy", "cursor=x"] {
         let answer = site.get("operator", &format!("/api/v1/tenants?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.text());
     }

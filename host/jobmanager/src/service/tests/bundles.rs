@@ -4,7 +4,7 @@ use crate::fair_use::Kind as QuotaKind;
 use crate::service::Filter;
 use crate::service::changes::Precondition;
 use crate::service::tenants::NewTenant;
-use crate::testing::{DAY, World, deployer, draft, keys, name, operator, package, viewer};
+use crate::world::{DAY, World, deployer, draft, keys, name, operator, package, viewer};
 use futures_util::stream;
 use lockgate_core::error::code;
 use lockgate_core::{Digest, Error, Result};
@@ -123,7 +123,7 @@ async fn a_bundle_goes_when_no_job_needs_it() {
     let error = world.service.delete_bundle(&call, &acme, &digest, Precondition::Unstated).await;
     assert_eq!(error.unwrap_err().code(), code::BUNDLE_IN_USE);
     assert_eq!(world.service.collect_bundles(Duration::ZERO).await.unwrap(), Vec::new());
-    let unused = crate::testing::package("acme", "other", 1, None, world.now());
+    let unused = crate::world::package("acme", "other", 1, None, world.now());
     let unused = world.upload("acme", "other", &unused).await;
     world.service.delete_bundle(&deployer("acme"), &name("acme"), &unused, Precondition::Unstated).await.unwrap();
     assert!(world.service.bundle(&viewer("acme"), &name("acme"), &unused).await.is_err());

@@ -9,7 +9,7 @@ use crate::service::changes::Precondition;
 use crate::service::events::Followed;
 use crate::service::jobs::{Ask, NewJob, Upgrade};
 use crate::service::{Filter, IdempotencyKey};
-use crate::testing::{World, admin, call, caller, deployer, name, new_job, operator, package, viewer};
+use crate::world::{World, admin, call, caller, deployer, name, new_job, operator, package, viewer};
 use lockgate_core::error::code;
 use lockgate_core::job_state::State;
 use lockgate_core::{Digest, UnixMillis};

@@ -2,7 +2,7 @@
 
 use crate::service::Filter;
 use crate::service::tenants::NewTenant;
-use crate::testing::{World, name, operator};
+use crate::world::{World, name, operator};
 use lockgate_core::error::code;
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use crate::model::tenant::State;
 use crate::service::changes::Precondition;
 use crate::service::tenants::{NewTenant, TenantChange};
 use crate::service::{Filter, IdempotencyKey};
-use crate::testing::{World, admin, name, operator, package, viewer};
+use crate::world::{World, admin, name, operator, package, viewer};
 use lockgate_core::error::code;
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use super::audited;
 use crate::model::trust::Kind;
 use crate::service::Filter;
-use crate::testing::{DAY, World, admin, deployer, keys, name, operator, stranger, viewer};
+use crate::world::{DAY, World, admin, deployer, keys, name, operator, stranger, viewer};
 use lockgate_core::dsse::Envelope;
 use lockgate_core::error::code;
 use lockgate_core::keys::Role;
