@@ -10,6 +10,7 @@ mod bundles;
 mod events;
 mod extract;
 mod jobs;
+mod members;
 mod metrics;
 mod problem;
 mod quotas;
@@ -59,6 +60,8 @@ impl FromRef<Api> for Arc<Service> {
         (name = "trust", description = "Signed trust documents with their history"),
         (name = "bundles", description = "Signed bundles by their digest"),
         (name = "jobs", description = "Jobs, what is asked of them and what comes of it"),
+        (name = "members", description = "Who is what, in a tenant or among the operator's people"),
+        (name = "tokens", description = "API tokens"),
         (name = "quotas", description = "What a tenant may take up"),
         (name = "audit", description = "What was done and what was refused"),
         (name = "system", description = "The JobManager itself"),
@@ -79,6 +82,14 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(tenants::list_tenants, tenants::create_tenant))
         .routes(routes!(tenants::get_tenant, tenants::change_tenant, tenants::close_tenant))
         .routes(routes!(quotas::get_quota, quotas::set_quota))
+        .routes(routes!(members::list_operators))
+        .routes(routes!(members::get_operator, members::set_operator, members::remove_operator))
+        .routes(routes!(members::list_members))
+        .routes(routes!(members::get_member, members::set_member, members::remove_member))
+        .routes(routes!(members::list_operator_tokens, members::create_operator_token))
+        .routes(routes!(members::revoke_operator_token))
+        .routes(routes!(members::list_tokens, members::create_token))
+        .routes(routes!(members::revoke_token))
         .routes(routes!(trust::get_operator_document, trust::upload_operator_document))
         .routes(routes!(trust::list_operator_versions))
         .routes(routes!(trust::get_operator_version))

@@ -13,10 +13,12 @@ mod idempotency;
 pub mod jobs;
 mod kv;
 pub mod list;
+pub mod members;
 pub mod quotas;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 pub mod trust;
 
 pub use idempotency::{IdempotencyKey, Made};

@@ -5,8 +5,10 @@ use crate::audit::tally::Tally;
 use crate::bundles::Bundles;
 use crate::fair_use::Quota;
 use crate::model::trust::Kind;
+use crate::service::changes::Precondition;
 use crate::service::jobs::NewJob;
 use crate::service::tenants::NewTenant;
+use crate::service::tokens::NewToken;
 use crate::service::{Call, Means, Options, Service};
 use crate::store::Memory;
 use futures_util::stream;
@@ -264,6 +266,16 @@ impl World {
             revoked_keys: Vec::new(),
             revoked_digests: Vec::new(),
         }
+    }
+
+    /// Makes a member with a token; the token's id.
+    pub async fn member(&self, tenant: Option<&str>, principal: &str, roles: &[Role]) -> String {
+        let by = tenant.map_or_else(operator, admin);
+        let (tenant, roles) = (tenant.map(name), roles.iter().copied().collect());
+        let tenant = tenant.as_ref();
+        self.service.set_member(&by, tenant, principal, &roles, Precondition::Unstated).await.unwrap();
+        let new = NewToken { principal: Some(principal.to_owned()), label: String::new(), days: 1, scopes: None };
+        self.service.create_token(&by, None, tenant, &new).await.unwrap().thing.record.id
     }
 
     /// Signs the operator's status over the policies so far and uploads it.

@@ -31,7 +31,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
         let caller = parts.extensions.get::<Caller>().cloned();
         let none = || Error::new(code::UNAUTHENTICATED, "the request has no credential");
         let request = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
-        let source = parts.extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.source().to_string());
+        let source =
+            parts.extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.source().to_string());
         Ok(Self { caller: caller.ok_or_else(none)?, request, source })
     }
 }

@@ -52,6 +52,8 @@ async fn authenticated(mut request: Request, next: Next) -> axum::response::Resp
 /// The API of a world.
 pub(super) struct Site {
     pub world: World,
+    /// Ids of a token of a member of `acme` and of one of the operator's people.
+    pub tokens: (String, String),
     router: Router,
 }
 
@@ -87,12 +89,16 @@ impl Site {
         world.tenant("acme").await;
         world.tenant("bolt").await;
         world.job("acme", "late").await;
-        Self::of(world)
+        let acme = world.member(Some("acme"), "user:ana", &[Role::TenantAdmin]).await;
+        let operators = world.member(None, "user:first", &[Role::Operator]).await;
+        world.member(None, "user:second", &[Role::Auditor]).await;
+        Self { tokens: (acme, operators), ..Self::of(world) }
     }
 
     pub fn of(world: World) -> Self {
         let router = router(Arc::clone(&world.service), Arc::new(Measured::default()));
-        Self { router: router.layer(middleware::from_fn(authenticated)), world }
+        let tokens = (String::new(), String::new());
+        Self { router: router.layer(middleware::from_fn(authenticated)), tokens, world }
     }
 
     /// Sends a request; `who` is the credential, if any.

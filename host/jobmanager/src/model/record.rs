@@ -12,6 +12,8 @@ pub trait Record: Serialize + DeserializeOwned + Send {
     const NAME: &'static str;
     /// The version that is written; all below are read.
     const VERSION: u32 = 1;
+    /// Whether it stands in a frame. Records of credentials do not: those who check credentials read them by themselves.
+    const FRAMED: bool = true;
 }
 
 #[derive(Serialize)]
@@ -42,8 +44,9 @@ pub struct Kept<T> {
 /// # Errors
 /// `LG0003`, never in practice.
 pub fn encode<T: Record>(record: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(&Written { v: T::VERSION, record })
-        .map_err(|error| Error::new(code::INTERNAL, format!("{}: {error}", T::NAME)))
+    let written =
+        if T::FRAMED { serde_json::to_vec(&Written { v: T::VERSION, record }) } else { serde_json::to_vec(record) };
+    written.map_err(|error| Error::new(code::INTERNAL, format!("{}: {error}", T::NAME)))
 }
 
 /// Reads a value of the store.
@@ -52,6 +55,9 @@ pub fn encode<T: Record>(record: &T) -> Result<Vec<u8>> {
 /// `LG1020` if a newer program wrote it or it is damaged.
 pub fn decode<T: Record>(bytes: &[u8]) -> Result<T> {
     let refuse = |why: String| Error::new(code::RECORD_UNREADABLE, format!("the record of {} {why}", T::NAME));
+    if !T::FRAMED {
+        return serde_json::from_slice(bytes).map_err(|_| refuse("is damaged".to_owned()));
+    }
     let read: Read<'_> = serde_json::from_slice(bytes).map_err(|error| refuse(format!("is damaged: {error}")))?;
     if read.v > T::VERSION {
         return Err(refuse(format!("is of version {}, this program reads up to {}", read.v, T::VERSION)));

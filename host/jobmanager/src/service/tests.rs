@@ -3,6 +3,7 @@
 mod bundles;
 mod jobs;
 mod lists;
+mod members;
 mod tenants;
 mod trust;
 

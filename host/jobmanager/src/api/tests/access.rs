@@ -30,6 +30,20 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("DELETE /api/v1/tenants/{tenant}",                                      [409, 403, 403, 403, 403, 403, 404]),
     ("GET /api/v1/tenants/{tenant}/quota",                                   [200, 200, 200, 200, 200, 200, 404]),
     ("PUT /api/v1/tenants/{tenant}/quota",                                   [200, 403, 403, 403, 403, 403, 404]),
+    ("GET /api/v1/members",                                                  [200, 200, 404, 404, 404, 404, 404]),
+    ("GET /api/v1/members/{principal}",                                      [200, 200, 404, 404, 404, 404, 404]),
+    ("PUT /api/v1/members/{principal}",                                      [200, 403, 404, 404, 404, 404, 404]),
+    ("DELETE /api/v1/members/{principal}",                                   [204, 403, 404, 404, 404, 404, 404]),
+    ("GET /api/v1/tenants/{tenant}/members",                                 [200, 200, 200, 404, 404, 200, 404]),
+    ("GET /api/v1/tenants/{tenant}/members/{principal}",                     [200, 200, 200, 404, 404, 200, 404]),
+    ("PUT /api/v1/tenants/{tenant}/members/{principal}",                     [200, 403, 200, 404, 404, 403, 404]),
+    ("DELETE /api/v1/tenants/{tenant}/members/{principal}",                  [403, 403, 204, 404, 404, 403, 404]),
+    ("GET /api/v1/tokens",                                                   [200, 200, 404, 404, 404, 404, 404]),
+    ("POST /api/v1/tokens",                                                  [201, 403, 404, 404, 404, 404, 404]),
+    ("DELETE /api/v1/tokens/{id}",                                           [204, 403, 404, 404, 404, 404, 404]),
+    ("GET /api/v1/tenants/{tenant}/tokens",                                  [200, 200, 200, 200, 200, 200, 404]),
+    ("POST /api/v1/tenants/{tenant}/tokens",                                 [201, 403, 201, 404, 404, 403, 404]),
+    ("DELETE /api/v1/tenants/{tenant}/tokens/{id}",                          [204, 403, 204, 404, 404, 403, 404]),
     ("GET /api/v1/trust/{document}",                                         [200, 200, 200, 200, 200, 200, 200]),
     ("POST /api/v1/trust/{document}",                                        [200, 403, 404, 404, 404, 404, 404]),
     ("GET /api/v1/trust/{document}/versions",                                [200, 200, 200, 200, 200, 200, 200]),
@@ -80,6 +94,10 @@ fn body(site: &Site, route: &str) -> (&'static str, Vec<u8>) {
     match route {
         "POST /api/v1/tenants" => json(serde_json::json!({ "name": "fresh" })),
         "PATCH /api/v1/tenants/{tenant}" => json(serde_json::json!({ "suspended": false })),
+        "PUT /api/v1/members/{principal}" => json(serde_json::json!({ "roles": ["auditor"] })),
+        "PUT /api/v1/tenants/{tenant}/members/{principal}" => json(serde_json::json!({ "roles": ["tenant-admin"] })),
+        "POST /api/v1/tokens" => json(serde_json::json!({ "principal": "user:second" })),
+        "POST /api/v1/tenants/{tenant}/tokens" => json(serde_json::json!({ "principal": "user:ana" })),
         "PUT /api/v1/tenants/{tenant}/quota" => json(serde_json::json!({ "set": { "jobs": 5 } })),
         "POST /api/v1/trust/{document}" => {
             let root = create(&world.operator_root(), &[&world.operator_keys().operator_root]).unwrap();
@@ -108,14 +126,17 @@ async fn ask(site: &Site, who: Option<&str>, route: &str, tenant: &str) -> Answe
         ("{document}", document),
         ("{version}", version),
         ("{code}", "LG1102"),
+        ("{principal}", if path.contains("{tenant}") { "user:ana" } else { "user:second" }),
+        ("{id}", if path.contains("{tenant}") { &site.tokens.0 } else { &site.tokens.1 }),
     ]
     .iter()
     .fold(path.to_owned(), |path, (key, value)| path.replace(key, value));
     let (kind, bytes) = body(site, route);
     let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
     let request = request.header(header::CONTENT_TYPE, kind);
-    // A quota is set for the first time; labels are replaced.
-    let request = if route.contains("PATCH") { request.header(header::IF_MATCH, "*") } else { request };
+    // A quota is set for the first time; labels and roles are replaced.
+    let replaces = route.contains("PATCH") || route.contains("PUT") && route.contains("{principal}");
+    let request = if replaces { request.header(header::IF_MATCH, "*") } else { request };
     site.send(who, request, Body::from(bytes)).await
 }
 
