@@ -14,7 +14,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lockgate", &["lockgate-core", "lockgate-executor", "lockgate-taskmanager", "lockgate-jobmanager"]),
     ("lockgate-sdk", &["lockgate-sdk-macros"]),
     ("lockgate-sdk-macros", &[]),
-    ("lockgate-tests", &[]),
+    // For the program that plays a compromised executor.
+    ("lockgate-tests", &["lockgate-executor"]),
     (
         "lockgate-benches",
         &["lockgate-core", "lockgate-sandbox", "lockgate-dataflow", "lockgate-executor", "lockgate-taskmanager"],

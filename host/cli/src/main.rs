@@ -35,6 +35,10 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // Before there is a thread, or anything open: this may be a process that is to be jailed.
+    if let Some(exit) = lockgate_executor::child(std::env::args_os()) {
+        return exit;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error),

@@ -12,8 +12,17 @@ use lockgate_core::{Error, Name, Result};
 use lockgate_dataflow::Input;
 use lockgate_sandbox::{CheckLimits, Engine, EngineOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
 
 pub use lockgate_sandbox::ComponentInfo;
+
+/// The hidden subcommand that makes this program a jailed compiler.
+pub(crate) const SUBCOMMAND: &str = "compiler";
+
+/// What the program is when it was started as [`SUBCOMMAND`]: a compiler of one component.
+pub(crate) fn child() -> ExitCode {
+    ExitCode::FAILURE
+}
 
 /// Checks and compiles components.
 pub struct Compiler {

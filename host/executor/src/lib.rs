@@ -12,11 +12,13 @@ mod assignment;
 mod compiler;
 mod executor;
 mod handle;
+mod hidden;
+pub mod jail;
 mod link;
 mod port;
 pub mod protocol;
 mod slot;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use assignment::{Assignment, ComponentGrant};
@@ -24,4 +26,5 @@ pub use bytes::Bytes;
 pub use compiler::{Compiler, ComponentInfo, infer};
 pub use executor::{Executor, ExecutorOptions, Running};
 pub use handle::SlotHandle;
+pub use hidden::child;
 pub use lockgate_dataflow::Input;

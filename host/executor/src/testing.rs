@@ -1,8 +1,10 @@
-//! The slot's end of the protocol without a slot behind it: it says whatever a test of a TaskManager wants to hear refused.
+//! What tests of a TaskManager need: the slot's end of the protocol without a slot behind it, which says whatever they want
+//! to hear refused, and the program that is started as a jailed process.
 
 use crate::SlotHandle;
 use crate::link::{Link, link};
 use crate::protocol::{Answer, Ask, Frame, Verb};
+use std::path::PathBuf;
 
 /// A slot that does what it is told.
 pub struct RawSlot {
@@ -14,6 +16,20 @@ pub struct RawSlot {
 pub fn slot() -> (RawSlot, SlotHandle) {
     let (slot, end) = link();
     (RawSlot { link: slot, tickets: 0 }, SlotHandle::new(end))
+}
+
+/// The `lockgate` program that was built along with the calling test or bench.
+///
+/// # Panics
+/// If there is none. `cargo test -p CRATE` does not build another crate's program.
+#[expect(clippy::panic, reason = "for tests alone")]
+pub fn program() -> PathBuf {
+    let this = std::env::current_exe().unwrap_or_default();
+    // target/debug/deps/TEST, target/debug/examples/EXAMPLE or target/debug/PROGRAM.
+    let program = this.ancestors().skip(1).take(2).map(|folder| folder.join("lockgate")).find(|path| path.is_file());
+    program.unwrap_or_else(|| {
+        panic!("there is no `lockgate` beside {}: run `cargo build -p lockgate` in the same profile", this.display())
+    })
 }
 
 impl RawSlot {

@@ -9,17 +9,21 @@
 //! - [`credentials`], [`oidc`]: from a credential to a caller
 //! - [`fair_use`]: quotas, rates, and a wait for whoever brings wrong credentials
 //! - [`tls`], [`http_client`]: rustls, for those who ask and for whom this asks
-//! - [`secret`]: what is never shown
 //! - [`serve`]: from a configuration to a server that answers
 //! - [`notify`]: what systemd is told
 //! - [`server`]: HTTPS, and a bound on everything that a peer can make it hold
 //! - [`store`]: the port to what is kept, one conditional commit at a time
 //! - [`audit`]: what is recorded with each change
+//! - [`bundles`]: uploaded bundles, by their digest
+//! - [`backup`]: all of it as one stream, and back
+//! - [`secret`]: what is never shown
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod access;
 pub mod audit;
+pub mod backup;
+pub mod bundles;
 pub mod config;
 pub mod credentials;
 pub mod fair_use;

@@ -323,4 +323,35 @@ codes! {
     TOO_MANY_FAILURES = 1111, "too many credentials of one source failed";
     QUOTA_EXCEEDED = 1112, "a quota is used up";
     SETUP_TOKEN_USED = 1113, "the set-up token is no longer valid";
+    // 1200 to 1249: store, audit log, bundles kept, backups.
+    CONFLICT = 1201, "something was changed in the meantime";
+    STORE_FULL = 1202, "the disk has no room for changes";
+    STORE_FAILED = 1203, "the store cannot be read or written";
+    STORE_UNCERTAIN = 1204, "it is not known whether a change was kept";
+    STORE_LIMIT = 1205, "a change is too large for the store";
+    STORE_RESERVED = 1206, "a key belongs to the audit log";
+    STORE_CLOSED = 1207, "the store is shut down";
+    STORE_IN_USE = 1210, "another process uses this store";
+    STORE_FOREIGN = 1211, "the store is of a version that this program does not know";
+    STORE_DAMAGED = 1212, "the store is damaged";
+    STORE_KEY_WRONG = 1213, "the store is encrypted with another key";
+    STORE_KEY_MISSING = 1214, "the store is encrypted and no key is configured";
+    STORE_KEY_MALFORMED = 1215, "a store key is malformed";
+    AUDIT_BROKEN = 1220, "the audit log was changed";
+    AUDIT_TRUNCATED = 1221, "the audit log ends before a signed checkpoint";
+    AUDIT_FORGED = 1222, "a checkpoint of the audit log is not signed by the expected key";
+    AUDIT_MALFORMED = 1223, "a line is none of an audit log";
+    AUDIT_KEY = 1224, "the audit log's key cannot be used";
+    BUNDLE_LOST = 1230, "a bundle that is kept is missing or was changed";
+    BACKUP_DAMAGED = 1240, "a backup is damaged or incomplete";
+    BACKUP_LOCKED = 1241, "a backup cannot be decrypted";
+    RESTORE_REFUSED = 1242, "there is something already where a backup would be restored";
+    EXECUTOR_NOT_STARTED = 920, "a jailed process cannot be started";
+    PRIVILEGES_KEPT = 921, "a jailed process cannot give up its privileges";
+    LANDLOCK_MISSING = 922, "Landlock is missing or too old";
+    SECCOMP_MISSING = 923, "system calls cannot be filtered";
+    RESOURCES_UNBOUNDED = 924, "a resource limit cannot be set";
+    ROOT_NOT_EMPTIED = 925, "a jailed process cannot leave the file system";
+    WALLS_MISSING = 926, "this machine lacks a wall that is required";
+    GROUP_REFUSED = 927, "a control group cannot be made";
 }

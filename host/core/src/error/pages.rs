@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     include_str!("../../../../docs/errors/09-executor.md"),
     include_str!("../../../../docs/errors/10-api.md"),
     include_str!("../../../../docs/errors/11-access.md"),
+    include_str!("../../../../docs/errors/12-store.md"),
 ];
 
 /// The page of `code` in Markdown, its heading included.

@@ -1,0 +1,143 @@
+//! A program that plays a compromised executor, and for each the TaskManager that started it.
+//!
+//! `compromised host WALLS ATTEMPT` starts itself in the jail, listens to what is said on the socket, and writes what
+//! came of it as one line of JSON. It is a process of its own so that it can run as another user and be killed.
+//! `compromised jailed ...` is what it starts: it raises WALLS (a list with commas, see [`Raised`]) in the order that an
+//! executor does and then plays ATTEMPT. With a wall left out a test shows what that wall alone stops.
+#![forbid(unsafe_code)]
+
+use lockgate_executor::jail::attempt::{self, MEMORY, SIGNAL, SOCKET, Stage, WAKE};
+use lockgate_executor::jail::{self, Cause, Namespaces, Policy, Profile, ResourceLimits, Walls};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+use serde_json::{Value, json};
+use std::error::Error;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let args: Vec<String> = std::env::args().collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, "host", walls, attempt] => {
+            println!("{}", host(walls, attempt)?);
+            Ok(())
+        }
+        [_, "jailed", walls, attempt, parent] => jailed(&Raised::of(walls), attempt, parent.parse()?),
+        _ => Err("host WALLS ATTEMPT".into()),
+    }
+}
+
+/// The walls that are raised, by their names on the command line; `all` for each of them.
+struct Raised(Vec<String>);
+
+impl Raised {
+    fn of(walls: &str) -> Self {
+        Self(walls.split(',').map(String::from).collect())
+    }
+
+    fn has(&self, wall: &str) -> bool {
+        let left_out = format!("-{wall}");
+        !self.0.contains(&left_out) && self.0.iter().any(|raised| raised == wall || raised == "all")
+    }
+}
+
+/// Starts the jailed process and reports how it went. It has ten seconds.
+fn host(walls: &str, attempt: &str) -> Outcome<Value> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let descriptors = vec![theirs, code()?, eventfd(1, EventfdFlags::CLOEXEC)?, eventfd(0, EventfdFlags::CLOEXEC)?];
+    let namespaces = if Raised::of(walls).has("namespaces") { Namespaces::Try } else { Namespaces::Without };
+    let parent = std::process::id().to_string();
+    let arguments = ["compromised", "jailed", walls, attempt, &parent];
+    let mut child = jail::spawn("/proc/self/exe".as_ref(), &arguments, descriptors, namespaces)?;
+    if attempt == "wait" {
+        // The test watches this process, kills its parent and waits for it to end.
+        println!("{}", json!({ "pid": child.pid() }));
+    }
+    let mut said: Vec<String> = Vec::new();
+    let mut buffer = vec![0; 4096];
+    while said.len() < 16 && ready(&ours, if attempt == "wait" { 600 } else { 10 })? {
+        let (length, _) = recv(&ours, buffer.as_mut_slice(), RecvFlags::empty())?;
+        if length == 0 {
+            break;
+        }
+        said.push(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned());
+    }
+    let alive = child.is_alive() && !ready(&child, 10)?;
+    if alive {
+        child.kill()?;
+    }
+    let exit = child.reap()?;
+    let (ended, number) = match exit.cause {
+        Cause::Code(number) => ("code", number),
+        Cause::Signal(number) => ("signal", number),
+    };
+    Ok(json!({
+        "namespaces": child.has_namespaces(),
+        "said": said,
+        "hung": alive,
+        ended: number,
+        "cpu-ms": u64::try_from(exit.cpu.as_millis())?,
+        "peak": exit.peak_memory,
+    }))
+}
+
+/// Waits until there is something to read, or the end.
+fn ready(fd: &impl std::os::fd::AsFd, seconds: i64) -> Outcome<bool> {
+    let until = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    Ok(poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&until))? > 0)
+}
+
+/// A descriptor that holds machine code which nobody can change any more.
+fn code() -> Outcome<OwnedFd> {
+    let code = memfd_create("code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    rustix::io::write(&code, &attempt::machine_code())?;
+    fcntl_add_seals(&code, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(code)
+}
+
+fn jailed(raised: &Raised, attempt: &str, parent: i32) -> Outcome<()> {
+    let mut walls = Walls::default();
+    if raised.has("namespaces") {
+        walls.empty_root = jail::root()?;
+    }
+    if raised.has("shed") {
+        jail::shed(SIGNAL, 10)?;
+        walls.no_privileges = true;
+    }
+    if raised.has("landlock") {
+        walls.landlock = jail::landlock(Policy::Required)?;
+    }
+    if raised.has("limits") {
+        let cpu = (attempt == "spin").then_some(Duration::from_secs(1));
+        jail::limit(&ResourceLimits { data: MEMORY, address_space: None, cpu, descriptors: 16 })?;
+    }
+    // A thread that runs already is sealed like this one. One that has yet to begin would register itself with the
+    // kernel by calls that the filter does not know.
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(0);
+    let (began, begun) = std::sync::mpsc::sync_channel::<()>(1);
+    let stage = Stage { parent };
+    let name = attempt.to_owned();
+    let worker = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
+        began.send(())?;
+        wait.recv()?;
+        attempt::tell(&match attempt::play(&name, &stage) {
+            None => return Err("no attempt of that name".into()),
+            Some(Ok(got)) => format!("succeeded: {got}"),
+            Some(Err(error)) => format!("refused: {error}"),
+        })?;
+        Ok::<_, Box<dyn Error + Send + Sync>>(())
+    })?;
+    begun.recv()?;
+    if raised.has("seccomp") {
+        let (wake, signal) = (WAKE..WAKE + 1, SIGNAL..SIGNAL + 1);
+        jail::seal(&Profile::Executor { socket: SOCKET, code: attempt::CODE, wake, signal, memory: MEMORY })?;
+        walls.seccomp = true;
+    }
+    attempt::tell(&serde_json::to_string(&walls)?)?;
+    go.send(())?;
+    worker.join().map_err(|_| "the attempt panicked")?.map_err(|error| error.to_string())?;
+    Ok(())
+}
