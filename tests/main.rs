@@ -8,3 +8,4 @@ mod harness;
 mod hostile;
 mod house;
 mod jobs;
+mod killed;

@@ -19,6 +19,7 @@
 //! - [`service`]: what can be asked for, free of HTTP
 //! - [`reconcile`]: what is done next about every job
 //! - [`bundles`]: uploaded bundles, by their digest
+//! - [`backup`]: all of it as one stream, and back
 //! - [`secret`]: what is never shown
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -26,6 +27,7 @@
 pub mod access;
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod bundles;
 pub mod config;
 pub mod credentials;

@@ -73,6 +73,13 @@ impl Issuers {
         Ok(Self(issuers.iter().map(known).collect::<Result<_>>()?))
     }
 
+    /// With another least time between two fetches of one issuer's keys.
+    #[cfg(test)]
+    fn with_patience(self, patience: std::time::Duration) -> Self {
+        let patient = |known: Known| Known { keys: known.keys.with_patience(patience), ..known };
+        Self(self.0.into_iter().map(patient).collect())
+    }
+
     /// Who brings this token.
     ///
     /// # Errors

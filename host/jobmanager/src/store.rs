@@ -25,7 +25,7 @@ mod sled;
 #[cfg(test)]
 mod suite;
 
-pub use self::sled::{Options, Sled};
+pub use self::sled::{Import, Options, Sled};
 pub use memory::Memory;
 pub use rules::{MAX_BATCH_BYTES, MAX_EVENTS, MAX_KEY, MAX_VALUE, MAX_WRITES};
 pub(crate) use rules::{head_key, read_head, record_key, records};
@@ -91,7 +91,7 @@ impl Key {
     }
 
     /// A key as it was stored; none if no parts make it.
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let key = Self(bytes.to_vec());
         let parts = key.parts();
         (Self::new(parts.iter().map(String::as_str)) == key).then_some(key)

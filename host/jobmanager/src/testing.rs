@@ -135,19 +135,28 @@ impl Drop for Running {
     }
 }
 
-/// A service elsewhere over HTTPS, without a guard: an identity provider, an authorisation service. Where it is, and the
-/// file with its authority.
-pub async fn service(folder: &Path, routes: Router) -> (SocketAddr, PathBuf, watch::Sender<bool>) {
-    let authority = Authority::new(folder, "service authority");
-    let (certificate, key) = authority.issue("service", &[]);
-    let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
-    let config = config(folder, &text);
-    let (tls, _) = Reloading::new(&config).unwrap();
-    let server = Server::bind(&config.listen, Arc::new(tls), config.limits).await.unwrap();
-    let address = server.addresses()[0];
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(server.run(routes, stopped));
-    (address, authority.ca(), stop)
+/// A service elsewhere over HTTPS, without a guard: an identity provider, an authorisation service. It ends when dropped.
+pub struct Service {
+    pub address: SocketAddr,
+    /// The file with the authority that vouches for it.
+    pub ca: PathBuf,
+    _stop: watch::Sender<bool>,
+}
+
+impl Service {
+    /// One whose routes may depend on where it is.
+    pub async fn start(folder: &Path, routes: impl FnOnce(SocketAddr) -> Router) -> Self {
+        let authority = Authority::new(folder, "service authority");
+        let (certificate, key) = authority.issue("service", &[]);
+        let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+        let config = config(folder, &text);
+        let (tls, _) = Reloading::new(&config).unwrap();
+        let server = Server::bind(&config.listen, Arc::new(tls), config.limits).await.unwrap();
+        let address = server.addresses()[0];
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(server.run(routes(address), stopped));
+        Self { address, ca: authority.ca(), _stop: stop }
+    }
 }
 
 /// All that this process logs from now on, at every level, whichever test does: a callsite that one thread met without a

@@ -68,6 +68,22 @@ impl StoreKey {
         Self { id: KeyId(id), bytes: Secret::new(bytes) }
     }
 
+    /// A new one.
+    ///
+    /// # Errors
+    /// `LG1203` if the system has no random numbers.
+    pub fn generate() -> Result<Self> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *bytes)
+            .map_err(|error| Error::new(code::STORE_FAILED, format!("the system has no random numbers: {error}")))?;
+        Ok(Self::new(*bytes))
+    }
+
+    /// The text of a key file.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD.encode(self.bytes.expose()) + "\n")
+    }
+
     /// The key in `text`: 32 bytes in base64.
     ///
     /// # Errors
@@ -255,7 +271,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let text = STANDARD.encode([7; 32]);
-        std::fs::write(&path, format!("{text}\n")).unwrap();
+        std::fs::write(&path, StoreKey::new([7; 32]).to_text()).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let key = StoreKey::read(&path).unwrap();
         assert_eq!(key.id(), StoreKey::new([7; 32]).id());

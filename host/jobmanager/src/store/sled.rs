@@ -9,11 +9,14 @@
 //! the same, the database is opened anew, which tells whether the batch is in it.
 
 mod disk;
+mod import;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod view;
 mod writer;
+
+pub use import::Import;
 
 use super::rules::Tip;
 use super::seal::{KeyId, Seal, StoreKey};
@@ -53,9 +56,17 @@ impl Options {
 #[derive(Debug)]
 pub struct Sled {
     view: Arc<View>,
-    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    queue: Mutex<Option<mpsc::Sender<Task>>>,
     ended: watch::Receiver<bool>,
     revision: watch::Sender<u64>,
+}
+
+/// What the writer is asked for.
+#[derive(Debug)]
+enum Task {
+    Commit(Waiting),
+    /// To see whether the database still works and to open it anew if not.
+    Mend(oneshot::Sender<()>),
 }
 
 /// A batch in the queue, and who waits for it.
@@ -102,7 +113,32 @@ impl Sled {
         Ok(Self { view, queue: Mutex::new(Some(queue)), ended, revision })
     }
 
-    fn queue(&self) -> Option<mpsc::Sender<Waiting>> {
+    /// After a read that failed: returns if it may be tried again, because the database was opened anew meanwhile. sled
+    /// fails in reading, too, after it found no room in writing.
+    async fn mend(&self, failed: Error) -> Result<()> {
+        let queue = self.queue().filter(|_| [code::STORE_FULL, code::STORE_FAILED].contains(&failed.code()));
+        let Some(queue) = queue else { return Err(failed) };
+        let (done, mended) = oneshot::channel();
+        if queue.send(Task::Mend(done)).await.is_err() {
+            return Err(failed);
+        }
+        mended.await.map_err(|_| failed)
+    }
+
+    async fn scan_once(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Vec<Entry>> {
+        let (view, prefix, after) = (Arc::clone(&self.view), prefix.clone(), after.cloned());
+        let scan = move || {
+            let begin = match &after {
+                Some(after) if *after >= prefix => Bound::Excluded(after),
+                _ => Bound::Included(&prefix),
+            };
+            view.scan(begin, |key| key.starts_with(&prefix), limit)
+        };
+        let broken_off = || Error::new(code::STORE_FAILED, "a read of the store was broken off");
+        tokio::task::spawn_blocking(scan).await.unwrap_or_else(|_| Err(broken_off()))
+    }
+
+    fn queue(&self) -> Option<mpsc::Sender<Task>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -114,28 +150,30 @@ fn closed() -> Error {
 impl Store for Sled {
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         // Nearly always from memory, and far shorter than a hand-over to another thread.
-        self.view.get(key)
+        match self.view.get(key) {
+            Err(error) => {
+                self.mend(error).await?;
+                self.view.get(key)
+            }
+            found => found,
+        }
     }
 
     async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Vec<Entry>> {
-        let (view, prefix, after) = (Arc::clone(&self.view), prefix.clone(), after.cloned());
-        let scan = move || {
-            let begin = match &after {
-                Some(after) if *after >= prefix => Bound::Excluded(after),
-                _ => Bound::Included(&prefix),
-            };
-            view.scan(begin, |key| key.starts_with(&prefix), limit)
-        };
-        tokio::task::spawn_blocking(scan)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(code::STORE_FAILED, "a read of the store was broken off")))
+        match self.scan_once(prefix, after, limit).await {
+            Err(error) => {
+                self.mend(error).await?;
+                self.scan_once(prefix, after, limit).await
+            }
+            found => found,
+        }
     }
 
     async fn commit(&self, batch: Batch) -> Result<u64> {
         rules::check(&batch)?;
         let queue = self.queue().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        queue.send(Waiting { batch, answer }).await.map_err(|_| closed())?;
+        queue.send(Task::Commit(Waiting { batch, answer })).await.map_err(|_| closed())?;
         drop(queue);
         let lost = || Error::new(code::STORE_UNCERTAIN, "the store's writer ended before it answered");
         answered.await.unwrap_or_else(|_| Err(lost()))

@@ -3,6 +3,8 @@
 //! - It flushes with `sync_file_range`, which is no barrier: [`Disk::write`] syncs the file itself.
 //! - It writes pages over 128 KiB to files of their own that it never syncs: values are cut into pieces that keep every
 //!   page far below that.
+//! - It moves old pages in the background, and when that finds no room, reading fails too: a database that is opened on a
+//!   full disk is [calm](Disk::is_calm) and does nothing by itself.
 //! - It takes a snapshot of its log that it was writing when it was killed for a finished one, and then for damage:
 //!   [`Disk::open`] removes what is unfinished.
 //!
@@ -46,6 +48,7 @@ pub(super) struct Row {
 pub(super) struct Disk {
     db: sled::Db,
     file: File,
+    is_calm: bool,
 }
 
 /// Rows to write at once.
@@ -58,10 +61,10 @@ pub(super) struct Rows {
 
 impl Disk {
     /// Opens the database in `folder`, which exists. The caller has the folder's lock.
-    pub fn open(folder: &Path, cache: u64) -> Result<Self> {
+    pub fn open(folder: &Path, cache: u64, is_calm: bool) -> Result<Self> {
         let path = database(folder);
         remove_unfinished(&path).map_err(|error| io_failed(&error))?;
-        let config = sled::Config::new().path(&path).cache_capacity(cache).flush_every_ms(Some(500));
+        let config = sled::Config::new().path(&path).cache_capacity(cache).flush_every_ms((!is_calm).then_some(500));
         // After a failure the old handles' last threads may still hold sled's own lock for a moment.
         let mut attempt = 0;
         let db = loop {
@@ -76,7 +79,17 @@ impl Disk {
         for folder in [path.as_path(), folder] {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| io_failed(&error))?;
         }
-        Ok(Self { db, file })
+        Ok(Self { db, file, is_calm })
+    }
+
+    /// Whether it does nothing in the background. Such a one is for reading: it never frees what it does not use any more.
+    pub fn is_calm(&self) -> bool {
+        self.is_calm
+    }
+
+    /// Whether the database would take a write: not after a failure in the background.
+    pub fn is_well(&self) -> bool {
+        self.db.flush().is_ok()
     }
 
     /// What the store knows of itself under `name`.
@@ -221,7 +234,7 @@ fn remove_unfinished(database: &Path) -> io::Result<()> {
 
 /// Where in the store's folder the database lies.
 pub(super) fn database(folder: &Path) -> PathBuf {
-    folder.join("store")
+    folder.join("sled")
 }
 
 /// `revision, length of the sealed value, its first piece`.

@@ -54,7 +54,7 @@ mod tests {
 
     fn disk() -> (tempfile::TempDir, Disk) {
         let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::open(folder.path(), 1 << 20).unwrap();
+        let disk = Disk::open(folder.path(), 1 << 20, false).unwrap();
         (folder, disk)
     }
 

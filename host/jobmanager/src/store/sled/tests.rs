@@ -47,7 +47,7 @@ async fn sled_keeps_the_contract() {
         .await;
     }
     for folder in std::fs::read_dir(root.path()).unwrap() {
-        let blobs = folder.unwrap().path().join("store/blobs");
+        let blobs = folder.unwrap().path().join("sled/blobs");
         assert_eq!(std::fs::read_dir(blobs).unwrap().count(), 0, "sled wrote a file that it never syncs");
     }
 }
@@ -91,7 +91,7 @@ async fn a_snapshot_that_was_being_written_is_no_damage() {
     put(&store, "a", "1").await.unwrap();
     store.close().await;
     drop(store);
-    std::fs::write(folder.path().join("store/snap.7FFFFFFFFFFFFFFF.generating"), "half").unwrap();
+    std::fs::write(folder.path().join("sled/snap.7FFFFFFFFFFFFFFF.generating"), "half").unwrap();
     let store = Sled::open(small(folder.path())).unwrap();
     assert_eq!(value(&store, "a").await.unwrap(), b"1");
 }
