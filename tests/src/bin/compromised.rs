@@ -6,7 +6,7 @@
 //! executor does and then plays ATTEMPT. With a wall left out a test shows what that wall alone stops.
 #![forbid(unsafe_code)]
 
-use lockgate_executor::jail::attempt::{self, MEMORY, SIGNAL, SOCKET, Stage, WAKE};
+use lockgate_executor::jail::attempt::{self, MEMORY, SIGNAL, SOCKET, Stage, Voice, WAKE};
 use lockgate_executor::jail::{self, Cause, Namespaces, Policy, Profile, ResourceLimits, Walls};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -25,7 +25,9 @@ fn main() -> Outcome<()> {
             println!("{}", host(walls, attempt)?);
             Ok(())
         }
-        [_, "jailed", walls, attempt, parent] => jailed(&Raised::of(walls), attempt, parent.parse()?),
+        [_, "jailed", walls, attempt, parent, address] => {
+            jailed(&Raised::of(walls), attempt, Stage { parent: parent.parse()?, address: address.parse()? })
+        }
         _ => Err("host WALLS ATTEMPT".into()),
     }
 }
@@ -39,8 +41,11 @@ impl Raised {
     }
 
     fn has(&self, wall: &str) -> bool {
-        let left_out = format!("-{wall}");
-        !self.0.contains(&left_out) && self.0.iter().any(|raised| raised == wall || raised == "all")
+        self.says(wall) || (self.says("all") && !self.says(&format!("-{wall}")))
+    }
+
+    fn says(&self, word: &str) -> bool {
+        self.0.iter().any(|said| said == word)
     }
 }
 
@@ -50,18 +55,20 @@ fn host(walls: &str, attempt: &str) -> Outcome<Value> {
     let descriptors = vec![theirs, code()?, eventfd(1, EventfdFlags::CLOEXEC)?, eventfd(0, EventfdFlags::CLOEXEC)?];
     let namespaces = if Raised::of(walls).has("namespaces") { Namespaces::Try } else { Namespaces::Without };
     let parent = std::process::id().to_string();
-    let arguments = ["compromised", "jailed", walls, attempt, &parent];
+    static SECRET: u64 = 42;
+    let address = (&raw const SECRET).addr().to_string();
+    let arguments = ["compromised", "jailed", walls, attempt, &parent, &address];
     let mut child = jail::spawn("/proc/self/exe".as_ref(), &arguments, descriptors, namespaces)?;
-    if attempt == "wait" {
-        // The test watches this process, kills its parent and waits for it to end.
-        println!("{}", json!({ "pid": child.pid() }));
-    }
     let mut said: Vec<String> = Vec::new();
     let mut buffer = vec![0; 4096];
     while said.len() < 16 && ready(&ours, if attempt == "wait" { 600 } else { 10 })? {
         let (length, _) = recv(&ours, buffer.as_mut_slice(), RecvFlags::empty())?;
         if length == 0 {
             break;
+        }
+        if attempt == "wait" {
+            // The test looks at this process, kills its parent and waits for it to end.
+            println!("{}", json!({ "pid": child.pid(), "namespaces": child.has_namespaces() }));
         }
         said.push(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned());
     }
@@ -98,7 +105,7 @@ fn code() -> Outcome<OwnedFd> {
     Ok(code)
 }
 
-fn jailed(raised: &Raised, attempt: &str, parent: i32) -> Outcome<()> {
+fn jailed(raised: &Raised, attempt: &str, stage: Stage) -> Outcome<()> {
     let mut walls = Walls::default();
     if raised.has("namespaces") {
         walls.empty_root = jail::root()?;
@@ -114,30 +121,47 @@ fn jailed(raised: &Raised, attempt: &str, parent: i32) -> Outcome<()> {
         let cpu = (attempt == "spin").then_some(Duration::from_secs(1));
         jail::limit(&ResourceLimits { data: MEMORY, address_space: None, cpu, descriptors: 16 })?;
     }
+    if raised.says("compiler") {
+        return compile(raised, attempt, stage);
+    }
     // A thread that runs already is sealed like this one. One that has yet to begin would register itself with the
     // kernel by calls that the filter does not know.
     let (go, wait) = std::sync::mpsc::sync_channel::<()>(0);
     let (began, begun) = std::sync::mpsc::sync_channel::<()>(1);
-    let stage = Stage { parent };
     let name = attempt.to_owned();
     let worker = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
         began.send(())?;
         wait.recv()?;
-        attempt::tell(&match attempt::play(&name, &stage) {
-            None => return Err("no attempt of that name".into()),
-            Some(Ok(got)) => format!("succeeded: {got}"),
-            Some(Err(error)) => format!("refused: {error}"),
-        })?;
-        Ok::<_, Box<dyn Error + Send + Sync>>(())
+        Ok::<_, Box<dyn Error + Send + Sync>>(attempt::tell(&played(&name, stage), Voice::Send)?)
     })?;
     begun.recv()?;
+    if raised.has("limits") {
+        jail::no_more_threads()?;
+    }
     if raised.has("seccomp") {
         let (wake, signal) = (WAKE..WAKE + 1, SIGNAL..SIGNAL + 1);
         jail::seal(&Profile::Executor { socket: SOCKET, code: attempt::CODE, wake, signal, memory: MEMORY })?;
         walls.seccomp = true;
     }
-    attempt::tell(&serde_json::to_string(&walls)?)?;
+    attempt::tell(&serde_json::to_string(&walls)?, Voice::Send)?;
     go.send(())?;
     worker.join().map_err(|_| "the attempt panicked")?.map_err(|error| error.to_string())?;
     Ok(())
+}
+
+/// As a compiler: one thread, and a socket that it may only write.
+fn compile(raised: &Raised, attempt: &str, stage: Stage) -> Outcome<()> {
+    if raised.has("seccomp") {
+        jail::seal(&Profile::Compiler { input: WAKE, output: SOCKET, memory: MEMORY })?;
+    }
+    attempt::tell("sealed", Voice::Write)?;
+    Ok(attempt::tell(&played(attempt, stage), Voice::Write)?)
+}
+
+fn played(attempt: &str, stage: Stage) -> String {
+    match attempt::play(attempt, &stage) {
+        None => "no attempt of that name".into(),
+        Some(Ok(got)) => format!("succeeded: {got}"),
+        Some(Err(error)) => format!("refused: {error}"),
+    }
 }

@@ -23,7 +23,7 @@ pub(super) fn work() -> Result<String> {
 }
 
 /// The heap grows and shrinks, blocks move.
-fn allocate() {
+pub(super) fn allocate() {
     let mut kept: Vec<Vec<u8>> = Vec::new();
     for round in 0..200usize {
         let mut block = vec![1u8; 1000 + round * 997];

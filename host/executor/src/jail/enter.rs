@@ -1,5 +1,6 @@
 //! The steps by which a fresh process gives up what it has, before it sees anything of a tenant's.
 
+use super::clone::last_errno;
 use super::walls::{MIN_LANDLOCK_ABI, Policy};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, LandlockStatus, Ruleset, RulesetAttr as _,
@@ -204,9 +205,12 @@ pub fn limit(limits: &ResourceLimits) -> Result<()> {
     lower(Resource::Sigpending, 16)
 }
 
-/// No further process or thread, as far as the kernel counts them for this user. Called by [`super::seal`], when all
-/// threads are made.
-pub(super) fn no_more_threads() -> Result<()> {
+/// No further process or thread, as far as the kernel counts them: not for root. When all threads are made;
+/// [`super::seal`] does it too.
+///
+/// # Errors
+/// `LG0924` if it is refused.
+pub fn no_more_threads() -> Result<()> {
     lower(Resource::Nproc, 0)
 }
 
@@ -216,8 +220,4 @@ fn lower(resource: Resource, value: u64) -> Result<()> {
         Error::new(code::RESOURCES_UNBOUNDED, format!("the limit {resource:?} cannot be set to {value}: {errno}"))
     };
     setrlimit(resource, limit).map_err(refused)
-}
-
-fn last_errno() -> Errno {
-    Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))
 }
