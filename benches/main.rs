@@ -8,6 +8,7 @@ mod figure;
 mod job;
 mod memory;
 mod native;
+mod placement;
 mod project;
 mod sample;
 mod start;
@@ -34,6 +35,7 @@ fn main() -> Result<()> {
     }
     let filter = arguments.iter().find(|argument| !argument.starts_with('-')).cloned();
     let report = Report { json: has("--json"), filter: filter.unwrap_or_default() };
+    placement::measure(&report)?;
     udf::measure(&report)?;
     start::measure(&report)?;
     job::measure(&report)?;

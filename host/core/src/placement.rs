@@ -4,12 +4,34 @@
 //! input gives the same answer in whatever order it comes. The rules and what they cost stand in
 //! `docs/adr/0011-placement.md`.
 
+mod fair;
+mod preempt;
+mod room;
+mod round;
+
 use crate::manifest::Parallelism;
 use crate::name::Name;
+use crate::plan::{NodeKind, Plan};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
+
+/// Decides for every job where it runs. Ids of jobs and names of TaskManagers are unique; of two alike, one is passed
+/// over.
+///
+/// Never over a quota or what a TaskManager has; the same answer for the same input in any order; the same assignment
+/// again when nothing has changed. Takes about a logarithm of the TaskManagers for each slot.
+pub fn place(
+    jobs: &[Job],
+    taskmanagers: &[TaskManager],
+    quotas: &BTreeMap<Name, Quota>,
+    rules: &Rules,
+    now: UnixMillis,
+) -> Placement {
+    round::Round::new(jobs, taskmanagers, quotas, rules, now).run()
+}
 
 /// Which job: its name is unique within its tenant only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -44,6 +66,8 @@ pub struct Job {
     pub volumes: BTreeSet<Name>,
     /// Since when it has waited, if it has no slots, or run as it does.
     pub since: UnixMillis,
+    /// When it last held slots, if it ever did and does not now: turns are taken by tenant, in the order of that.
+    pub last_ran: Option<UnixMillis>,
     /// The epoch of its last lease, ended or not; 0 before the first. Whoever makes a job anew under an old name goes
     /// on from there.
     pub epoch: u64,
@@ -52,13 +76,28 @@ pub struct Job {
 }
 
 /// What one slot of a job takes up.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlotCost {
     /// Bytes of memory.
     pub memory: u64,
     /// Fuel a second.
     pub fuel: u64,
+}
+
+impl SlotCost {
+    /// What a slot has beside its functions' instances, in bytes: batches, decoders, encoders and the regions by which
+    /// they come and go.
+    pub const BASE_MEMORY: u64 = 64 << 20;
+
+    /// What a slot that runs `plan` takes up at most: an instance with its memory and stack for every function, and
+    /// [`Self::BASE_MEMORY`]. `fuel` a second is what was asked for at submission, because no manifest says.
+    pub fn of(plan: &Plan, fuel: u64) -> Self {
+        let functions = plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Function(_))).count();
+        let each = plan.limits.memory.saturating_add(plan.limits.stack);
+        let memory = each.saturating_mul(functions as u64).saturating_add(Self::BASE_MEMORY);
+        Self { memory, fuel }
+    }
 }
 
 /// A TaskManager.
@@ -135,3 +174,57 @@ impl Placed {
         self.slots.values().fold(0, |sum, slots| sum.saturating_add(*slots))
     }
 }
+
+/// How patient placement is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// How long a lease lasts from the last time that it was renewed.
+    pub lease: Duration,
+    /// How long a tenant that has nothing waits at most before it gets a turn, and how long a turn is at least.
+    pub patience: Duration,
+    /// How long a job runs unchanged at least before it is given more slots, which costs it a restart.
+    pub cooldown: Duration,
+    /// The most jobs for whose sake others give way in one round.
+    pub most_preemptions: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            patience: Duration::from_secs(300),
+            cooldown: Duration::from_secs(30),
+            most_preemptions: 64,
+        }
+    }
+}
+
+/// Where jobs run, and why others do not.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Placement {
+    /// The jobs that have slots, at least their least parallelism each. The epoch is a new one where the slots are.
+    pub placed: BTreeMap<JobId, Placed>,
+    /// The jobs that have none.
+    pub waiting: BTreeMap<JobId, Waits>,
+    /// Slots that jobs which ran before now have elsewhere.
+    pub moved: u64,
+}
+
+/// What a job waits for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Waits {
+    /// A TaskManager that offers all its volumes.
+    Volumes,
+    /// Slots with enough memory.
+    Slots,
+    /// Its tenant's quota of slots.
+    QuotaSlots,
+    /// Its tenant's quota of memory.
+    QuotaMemory,
+    /// Its tenant's quota of fuel.
+    QuotaFuel,
+}
+
+#[cfg(test)]
+mod tests;

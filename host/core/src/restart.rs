@@ -4,8 +4,10 @@
 //! manifest), because it says how much work of others a failing job may take up. Everything here is a pure function of
 //! the past, the time and a seed: the same failure is decided alike however often a reconciler is killed over it.
 
+use crate::human;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// A thousand thousandths: factors are whole numbers of them, because signed documents hold no floats.
@@ -133,6 +135,29 @@ impl RestartStrategy {
                 (Restart::After(delay), history)
             }
             None => (Restart::GiveUp, history),
+        }
+    }
+}
+
+impl fmt::Display for RestartStrategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = human::millis;
+        match self {
+            Self::None => f.write_str("none"),
+            Self::FixedDelay { attempts, delay_ms } => {
+                write!(f, "at most {} times, after {} each", human::grouped(*attempts), span(*delay_ms))
+            }
+            Self::FailureRate { max_failures_per_interval, failure_rate_interval_ms, delay_ms } => {
+                let (interval, delay) = (span(*failure_rate_interval_ms), span(*delay_ms));
+                write!(f, "at most {max_failures_per_interval} times within {interval}, after {delay} each")
+            }
+            Self::ExponentialDelay(settings) => {
+                let (first, last) = (span(settings.initial_backoff_ms), span(settings.max_backoff_ms));
+                match settings.attempts_before_reset_backoff {
+                    Some(most) => write!(f, "at most {} times in a row, after {first} to {last}", human::grouped(most)),
+                    None => write!(f, "without end, after {first} to {last}"),
+                }
+            }
         }
     }
 }

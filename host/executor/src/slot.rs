@@ -81,6 +81,8 @@ struct Slot<'a> {
     /// Splits with progress since the last commit, but the one being read.
     finished: Vec<SplitPosition>,
     bytes_read: u64,
+    /// CPU time of the thread when this run began, in nanoseconds.
+    cpu: u64,
     committed: Instant,
     reported: Instant,
 }
@@ -99,6 +101,7 @@ struct Open {
 
 impl<'a> Slot<'a> {
     fn open(assignment: Assignment, run: &Run, control: &'a Control, lines: &'a Lines) -> Result<Self> {
+        let cpu = cpu_time();
         let functions = Functions::load(&assignment, run, control, lines)?;
         let plan = Arc::new(assignment.plan);
         Ok(Self {
@@ -109,6 +112,7 @@ impl<'a> Slot<'a> {
             sinks: Sinks::new(&plan, 1),
             finished: Vec::new(),
             bytes_read: 0,
+            cpu,
             committed: Instant::now(),
             reported: Instant::now(),
             plan,
@@ -219,15 +223,19 @@ impl<'a> Slot<'a> {
     }
 
     fn usage(&self) -> Usage {
-        let cpu = clock_gettime(ClockId::ThreadCPUTime);
-        let nanoseconds = cpu.tv_sec.unsigned_abs() * 1_000_000_000 + cpu.tv_nsec.unsigned_abs();
         Usage {
             nodes: self.chain.counters().iter().map(node_usage).collect(),
             functions: self.functions.usage(),
             bytes_read: self.bytes_read,
-            cpu: nanoseconds,
+            cpu: cpu_time().saturating_sub(self.cpu),
         }
     }
+}
+
+/// CPU time of this thread in nanoseconds.
+fn cpu_time() -> u64 {
+    let cpu = clock_gettime(ClockId::ThreadCPUTime);
+    cpu.tv_sec.unsigned_abs() * 1_000_000_000 + cpu.tv_nsec.unsigned_abs()
 }
 
 fn node_usage(counters: &Counters) -> NodeUsage {

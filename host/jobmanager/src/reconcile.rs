@@ -6,15 +6,22 @@
 //! nothing the second time, and one that comes too late is refused by the store's condition or by the TaskManager,
 //! which knows a newer epoch. A message speaks of what is committed only.
 
+mod advance;
+mod orders;
+mod round;
+
+pub use round::reconcile;
+
 use lockgate_core::error::Code;
 use lockgate_core::job_state::State;
 use lockgate_core::manifest::Parallelism;
-use lockgate_core::placement::{JobId, Lease, Placed, SlotCost, TaskManager};
+use lockgate_core::placement::{JobId, Lease, Placed, Rules, SlotCost, TaskManager};
 use lockgate_core::restart::{History, RestartStrategy};
 use lockgate_core::statement::Release;
 use lockgate_core::{Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A job as the reconciler sees it: what is wanted of it, where it stands, and the revision of its record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,10 +91,16 @@ pub struct Execution {
     /// The highest epoch that was ever given out for a job of this name. Begins behind those of a deleted job of the
     /// same name: the store's revision at its creation will do.
     pub epoch: u64,
-    /// The slots that it holds, and their lease.
+    /// Where its tasks are, or were last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placed: Option<Placed>,
-    /// Since when it is in this state or place.
+    pub holds: Option<Holding>,
+    /// The slots that are kept for it while it restarts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserved: BTreeMap<Name, u32>,
+    /// When it last held slots, if it holds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ran: Option<UnixMillis>,
+    /// Since when it is in this state.
     pub since: UnixMillis,
     /// When it may be started again, while it is RESTARTING.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,13 +122,37 @@ impl Execution {
             restarts: 0,
             release,
             epoch,
-            placed: None,
+            holds: None,
+            reserved: BTreeMap::new(),
+            last_ran: None,
             since: now,
             retry_at: None,
             history: History::default(),
             failure: None,
         }
     }
+}
+
+/// Slots that a job holds, and what is to be done there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Holding {
+    /// Where, under which lease. Its end is the first one: renewals are messages, and are not written down.
+    pub placed: Placed,
+    /// What is to be done there.
+    pub phase: Phase,
+    /// Since when.
+    pub since: UnixMillis,
+}
+
+/// What the TaskManagers that hold a job's slots are to do with them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Run its tasks.
+    Live,
+    /// End its tasks and say so. The job's epoch has risen above their lease's: that is the fence.
+    Ending,
 }
 
 /// What a job failed of. Holds no data of the tenant's: those are in its dead letters and exceptions.
@@ -144,6 +181,8 @@ impl Failure {
 pub struct Facts {
     /// The TaskManagers that are registered, by name.
     pub taskmanagers: BTreeMap<Name, Observed>,
+    /// When this JobManager started. What one before it promised ends by a lease's length after that.
+    pub started: UnixMillis,
     /// Jobs that must not run any more, and why: revoked, or not covered by their tenant's policy any more.
     pub refused: BTreeMap<JobId, Failure>,
 }
@@ -153,8 +192,11 @@ pub struct Facts {
 pub struct Observed {
     /// What it offers, in the state in which the operator put it.
     pub offer: TaskManager,
-    /// When it was last heard of.
+    /// When it was last heard of; when this JobManager started, if not since.
     pub heard: UnixMillis,
+    /// When it was last told anything, and so given its leases anew: noted before the message is sent. When this
+    /// JobManager started, if not since.
+    pub told: UnixMillis,
     /// Its tasks, as it said then.
     pub tasks: Vec<Task>,
 }
@@ -189,6 +231,26 @@ pub enum Status {
     Finished,
     /// Failed and ended; reported as long.
     Failed(Failure),
+    /// Ended because of an order for no slots, whose epoch is that of [`Task::lease`].
+    Ended,
+}
+
+/// How long things take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// How placement decides, and how long leases last.
+    pub rules: Rules,
+    /// After how long a TaskManager that is not heard of counts as silent: it is told nothing any more, so that its
+    /// leases run out.
+    pub silence: Duration,
+    /// How far clocks may differ: so long after its end a lease is still taken to be good.
+    pub skew: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { rules: Rules::default(), silence: Duration::from_secs(10), skew: Duration::from_secs(5) }
+    }
 }
 
 /// What to do next.
@@ -220,10 +282,13 @@ pub struct Order {
     pub job: JobId,
     /// Under which lease: one of a lower epoch than is known there is ignored.
     pub lease: Lease,
-    /// In how many slots.
+    /// In how many slots; none to end its tasks, and to remember the epoch until the job is named no more.
     pub slots: u32,
     /// Which version.
     pub release: Release,
     /// Whether to stop reading, commit and finish.
     pub drain: bool,
 }
+
+#[cfg(test)]
+mod tests;
