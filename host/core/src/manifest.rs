@@ -6,11 +6,7 @@
 
 mod check;
 pub mod path;
-<<<<<<< HEAD
-=======
-mod reader;
 mod restart;
->>>>>>> jmcore
 mod text;
 
 pub use restart::Restart;

@@ -12,7 +12,7 @@
 //! ```
 
 use super::Manifest;
-use super::reader::{Section, literal};
+use crate::toml_reader::{Section, literal};
 use super::text::duration;
 use crate::error::{Error, Result, code};
 use crate::restart::{ExponentialDelay, MAX_RECENT, RestartStrategy, UNIT};
