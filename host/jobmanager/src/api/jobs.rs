@@ -232,7 +232,7 @@ fn show(job: job::Job, all: bool) -> Job {
         },
         since: execution.since.into(),
         parallelism: job.wanted.desired,
-        slots: execution.placed.map_or(0, |placed| placed.parallelism()),
+        slots: execution.holds.map_or(0, |holds| holds.placed.parallelism()),
         failures: execution.history.failures,
         failure: execution.failure.map(|failure| JobFailure { code: failure.code, cause: failure.cause }),
         deployment: deployment(job.deployment, all),

@@ -3,6 +3,7 @@
 use super::Record;
 use lockgate_core::statement::{Kind, Predicate, Release};
 use lockgate_core::types::FunctionDescription;
+use lockgate_core::verify::Reliance;
 use lockgate_core::{Digest, Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,8 +21,8 @@ pub struct Bundle {
     pub uploaded_by: String,
     /// The version, and the digest of what is signed.
     pub release: Release,
-    /// The tenant's epoch under which it was verified.
-    pub epoch: u64,
+    /// What a job that runs it goes on relying on.
+    pub reliance: Reliance,
     /// All that is signed.
     pub predicate: Predicate,
     /// What each component's `describe` says, as signed.

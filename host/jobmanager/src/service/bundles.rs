@@ -17,7 +17,7 @@ use lockgate_core::bundle::{Package, ReadLimits};
 use lockgate_core::error::code;
 use lockgate_core::marks::Marks;
 use lockgate_core::statement::Release;
-use lockgate_core::verify::{self, Accepted, Admission, Request};
+use lockgate_core::verify::{self, Accepted, Admission, Reliance, Request};
 use lockgate_core::{Digest, Error, Name, Result};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -147,7 +147,7 @@ impl Service {
             uploaded: self.now(),
             uploaded_by: call.caller.principal.clone(),
             release: Release { version: accepted.bundle.version(), digest: accepted.bundle.digest() },
-            epoch: accepted.bundle.epoch(),
+            reliance: Reliance::of(&accepted.bundle),
             predicate: accepted.bundle.predicate().clone(),
             descriptions: accepted.bundle.descriptions().clone(),
         };

@@ -1,16 +1,22 @@
 //! What a job has come to: written by the reconciler and by what TaskManagers report, with the events that users follow and
 //! what the tenant no longer takes up once a job has ended.
 
+use crate::model::bundle::Bundle;
 use crate::model::event::Kind;
 use crate::model::exception::{Exception, MAX_EXCEPTIONS, MAX_SAMPLES};
 use crate::model::job::Job;
 use crate::model::metrics::Metrics;
 use crate::model::{Kept, keys};
-use crate::reconcile::Execution;
+use crate::reconcile::{Execution, Failure};
+use crate::service::chain::KeptMarks;
 use crate::service::{Change, Service, events};
 use crate::store::Key;
+use lockgate_core::bundle::ReadLimits;
 use lockgate_core::error::code;
+use lockgate_core::placement::JobId;
+use lockgate_core::verify::{Admission, Request, learn};
 use lockgate_core::{Error, Name, Result};
+use std::collections::BTreeMap;
 
 impl Service {
     /// Jobs of all tenants, at most `limit` of them behind `after`: what the reconciler looks at. The key is where to go on.
@@ -19,6 +25,45 @@ impl Service {
     /// `LG12nn` if they cannot be read.
     pub async fn jobs_to_reconcile(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Kept<Job>)>> {
         self.records.scan(&keys::all_jobs(), after, limit).await
+    }
+
+    /// The jobs of a tenant that must not run any more, and why: revoked, expired or not covered by the tenant's policy any
+    /// more. To be looked at whenever a document changes and time has passed.
+    ///
+    /// # Errors
+    /// `LG12nn` if they cannot be read; `LG1014` and `LG04nn` if the tenant's documents do not hold together, in which case
+    /// nothing is known of its jobs.
+    pub async fn refused_jobs(&self, tenant: &Name) -> Result<BTreeMap<JobId, Failure>> {
+        let set = self.document_set(tenant).await?;
+        let kept = self.marks(tenant).await?;
+        let marks = KeptMarks::of(kept.as_ref(), self.now());
+        let request = Request {
+            pinned: &set.pinned,
+            documents: &set.documents,
+            domain: &self.options.domain,
+            tenant,
+            marks: &marks,
+            now: self.now(),
+            admission: Admission::Restart,
+            read: ReadLimits::default(),
+        };
+        // Documents that are refused say nothing about any job.
+        learn(&request)?;
+        let (jobs, mut after, mut refused) = (keys::jobs(tenant), None, BTreeMap::new());
+        loop {
+            let found = self.records.scan::<Job>(&jobs, after.as_ref(), 100).await?;
+            let Some((last, _)) = found.last() else { return Ok(refused) };
+            after = Some(last.clone());
+            for (_, kept) in found.into_iter().filter(|(_, kept)| kept.record.counts()) {
+                let job = kept.record;
+                let bundle = self.records.get::<Bundle>(&keys::bundle(tenant, &job.deployment.bundle)).await?;
+                let Some(bundle) = bundle else { continue };
+                if let Err(error) = bundle.record.reliance.review(&request) {
+                    let failure = Failure::new(error.code(), error.cause(), true, self.now().into());
+                    refused.insert(JobId { tenant: tenant.clone(), name: job.name }, failure);
+                }
+            }
+        }
     }
 
     /// Writes what a job has come to, if it is still at `revision`; the revision that it has now.

@@ -21,7 +21,6 @@ use lockgate_core::limits::Limits;
 use lockgate_core::manifest::Manifest;
 use lockgate_core::placement::SlotCost;
 use lockgate_core::planner::Planner;
-use lockgate_core::restart::RestartStrategy;
 use lockgate_core::verify::Accepted;
 use lockgate_core::{Digest, Error, Name, Result, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -279,7 +278,7 @@ fn wanted(bundle: &Bundle, parallelism: Option<u32>, run: u64) -> Result<Wanted>
         weight: 1,
         slot: slot_cost(manifest),
         volumes: volumes(manifest),
-        restart: RestartStrategy::default(),
+        restart: manifest.restart_strategy()?,
     })
 }
 
