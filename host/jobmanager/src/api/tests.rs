@@ -2,6 +2,7 @@
 
 mod access;
 mod http;
+mod real;
 
 use super::{Measured, router};
 use crate::access::{Caller, Role};

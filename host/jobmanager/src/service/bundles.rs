@@ -24,6 +24,9 @@ use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
 
+/// Bytes of a bundle that are held while it is verified: its documents. What runs is never needed here.
+const MAX_HELD: u64 = 64 << 20;
+
 impl Listed for Bundle {
     fn name(&self) -> &str {
         self.job()
@@ -261,7 +264,7 @@ impl Service {
         let closed = |_| Error::new(code::INTERNAL, "verification is closed");
         let permit = std::sync::Arc::clone(&self.verifying).acquire_owned().await.map_err(closed)?;
         let (tenant, domain, now) = (tenant.clone(), self.options.domain.clone(), self.now());
-        let read = ReadLimits { total: self.options.max_bundle, ..ReadLimits::default() };
+        let read = ReadLimits { total: self.options.max_bundle, held: MAX_HELD, ..ReadLimits::default() };
         let bundles = self.bundles.clone();
         let work = move || {
             let _permit = permit;
