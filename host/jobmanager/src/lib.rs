@@ -37,3 +37,6 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+
+pub use config::Config;
+pub use serve::serve;
