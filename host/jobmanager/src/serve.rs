@@ -3,6 +3,9 @@
 //! The order matters: nothing listens before keys, directory and configuration are known to be in order, and nothing says
 //! that it is ready before it listens.
 
+#[cfg(test)]
+mod tests;
+
 use crate::access::Caller;
 use crate::backup::Layout;
 use crate::config::{Config, private};

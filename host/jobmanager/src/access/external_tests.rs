@@ -15,16 +15,19 @@ use std::time::Duration;
 /// What the service does with a question.
 type Answering = dyn Fn(&Value) -> (StatusCode, String) + Send + Sync;
 
+/// What it was asked, and as whose.
+type Questions = Arc<Mutex<Vec<(Option<String>, Value)>>>;
+
 struct Asked {
     authorizer: Authorizer,
-    questions: Arc<Mutex<Vec<(Option<String>, Value)>>>,
+    questions: Questions,
     _service: Service,
     _folder: tempfile::TempDir,
 }
 
 async fn service(answer: Arc<Answering>) -> Asked {
     let folder = tempfile::tempdir().unwrap();
-    let questions: Arc<Mutex<Vec<_>>> = Arc::default();
+    let questions = Questions::default();
     let notes = Arc::clone(&questions);
     let service = Service::start(folder.path(), move |_| {
         let decide = move |headers: HeaderMap, body: Bytes| async move {
