@@ -8,6 +8,8 @@
 //! the pure decision, over the one [`table`].
 
 mod external;
+#[cfg(test)]
+mod external_tests;
 mod extract;
 mod resource;
 pub mod table;

@@ -47,3 +47,6 @@ mod testing;
 pub mod tls;
 #[cfg(test)]
 mod world;
+
+pub use config::Config;
+pub use serve::serve;

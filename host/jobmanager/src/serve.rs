@@ -3,20 +3,60 @@
 //! The order matters: nothing listens before keys, directory and configuration are known to be in order, and nothing says
 //! that it is ready before it listens.
 
+#[cfg(test)]
+mod tests;
+
+use crate::access::Caller;
+use crate::backup::Layout;
 use crate::config::{Config, private};
-use crate::credentials::{Authenticator, Directory, Setup};
+use crate::credentials::{Authenticator, Directory, Kept, Setup};
 use crate::notify::Notify;
 use crate::oidc::Issuers;
 use crate::server::{Guard, Health, Server};
+
+use crate::store::{Options, Sled, Store as _, StoreKey};
 use crate::tls::Reloading;
 use axum::Router;
-use lockgate_core::{Result, Timestamp};
+use axum::routing::get;
+use lockgate_core::error::code;
+use lockgate_core::{Error, Result, Timestamp};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+/// Serves until `shutdown`; whether all that had begun ended by itself. With `new_setup_token` a set-up token is made though
+/// operators have tokens.
+///
+/// # Errors
+/// Why it cannot start: see [`Prepared::new`] and [`Sled::open`].
+pub async fn serve(config: &Config, new_setup_token: bool, shutdown: impl Future<Output = ()> + Send) -> Result<bool> {
+    private::directory(&config.data)?;
+    let mut options = Options::new(Layout::new(&config.data).store());
+    options.keys = config.encryption_key.iter().map(|key| StoreKey::parse(key.expose())).collect::<Result<_>>()?;
+    let opened = tokio::task::spawn_blocking(move || Sled::open(options)).await;
+    let store = Arc::new(opened.map_err(|error| Error::new(code::INTERNAL, error.to_string()))??);
+    let prepared = Prepared::new(config, Kept::new(Arc::clone(&store)), new_setup_token).await?;
+    let drained = prepared.run(routes(), shutdown).await;
+    store.close().await;
+    drained
+}
+
+/// What is answered besides health.
+fn routes() -> Router {
+    Router::new().route("/api/v1/whoami", get(whoami))
+}
+
+async fn whoami(caller: Caller) -> axum::Json<serde_json::Value> {
+    axum::Json(serde_json::json!({
+        "principal": caller.principal,
+        "tenant": caller.tenant,
+        "roles": caller.roles,
+        "scopes": caller.scopes,
+    }))
+}
 
 /// A JobManager whose parts are made and that listens, but does not answer yet.
 #[derive(Debug)]
@@ -110,9 +150,7 @@ impl<D: Directory> Prepared<D> {
 /// # Errors
 /// `LG0003` if they cannot be listened to.
 pub fn asked_to_stop() -> Result<impl Future<Output = ()> + Send> {
-    let failed = |error: std::io::Error| {
-        lockgate_core::Error::new(lockgate_core::error::code::INTERNAL, format!("no signals: {error}"))
-    };
+    let failed = |error: std::io::Error| Error::new(code::INTERNAL, format!("no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     Ok(async move {

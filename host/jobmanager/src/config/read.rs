@@ -175,6 +175,7 @@ fn limits(limits: Values<'_, '_, '_>) -> Limits {
         body_idle: time("body-idle", default.body_idle),
         request_timeout: time("request-timeout", default.request_timeout),
         write_timeout: time("write-timeout", default.write_timeout),
+        connection_age: time("connection-age", default.connection_age),
         drain: time("drain", default.drain),
     };
     limits.finish();

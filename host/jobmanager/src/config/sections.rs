@@ -60,6 +60,9 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// The longest that a peer may leave written bytes untaken.
     pub write_timeout: Duration,
+    /// The longest that a connection is used: a client certificate that has expired, or whose authority is no longer
+    /// taken, ends with it at the latest.
+    pub connection_age: Duration,
     /// How long requests may go on after a signal to stop.
     pub drain: Duration,
 }
@@ -80,6 +83,7 @@ impl Default for Limits {
             body_idle: Duration::from_secs(20),
             request_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            connection_age: Duration::from_secs(3_600),
             drain: Duration::from_secs(25),
         }
     }

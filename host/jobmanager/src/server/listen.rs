@@ -21,10 +21,6 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
-/// The longest that a connection is used: a client certificate that has expired, or that an authority withdrew, ends with
-/// it at the latest.
-const MAX_AGE: Duration = Duration::from_secs(3_600);
-
 /// How long accepting rests after the system refused to: it does when it has no file descriptors left, and would at once
 /// again.
 const REST: Duration = Duration::from_millis(50);
@@ -143,11 +139,11 @@ impl Shared {
     fn admit(self: &Arc<Self>, address: SocketAddr) -> Option<Place> {
         let source = address.ip().into();
         let Ok(permit) = Arc::clone(&self.total).try_acquire_owned() else {
-            tracing::warn!(%source, "a connection was refused: there are as many as `connections` allows");
+            tracing::debug!(%source, "a connection was refused: there are as many as `connections` allows");
             return None;
         };
         if !self.sources.enter(source, self.limits.connections_per_source) {
-            tracing::info!(%source, "a connection was refused: its source has `connections-per-source`");
+            tracing::debug!(%source, "a connection was refused: its source has `connections-per-source`");
             return None;
         }
         Some(Place { _permit: permit, source, shared: Arc::clone(self) })
@@ -229,7 +225,7 @@ async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, share
     let ended = tokio::select! {
         biased;
         ended = serving.as_mut() => ended,
-        () = until_the_end(&mut stop) => {
+        () = until_the_end(&mut stop, limits.connection_age) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -239,6 +235,6 @@ async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, share
     }
 }
 
-async fn until_the_end(stop: &mut watch::Receiver<bool>) {
-    let _ = tokio::time::timeout(MAX_AGE, stop.wait_for(|stop| *stop)).await;
+async fn until_the_end(stop: &mut watch::Receiver<bool>, age: Duration) {
+    let _ = tokio::time::timeout(age, stop.wait_for(|stop| *stop)).await;
 }

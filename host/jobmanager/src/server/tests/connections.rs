@@ -95,6 +95,24 @@ async fn one_source_leaves_room_for_another() {
 }
 
 #[tokio::test]
+async fn a_connection_grows_old_however_busy_it_is() {
+    let (server, token, signals) = start("[limits]\nconnection-age = \"300 ms\"").await;
+    let (trust, address, request) = (server.trust(), server.address, get("/held", &token));
+    let held = tokio::spawn(async move {
+        let mut stream = trust.connect(address).await.unwrap();
+        stream.write_all(request.replace("connection: close\r\n", "").as_bytes()).await.unwrap();
+        rest(&mut stream).await
+    });
+    soon("the request", signals.entered.notified()).await;
+    let mut younger = open(&server, &token).await;
+    let _ = closed(&mut younger).await;
+    // The older one is over its time too, but what it has begun is answered still.
+    signals.go.notify_one();
+    let answer = soon("the answer", held).await.unwrap();
+    assert_eq!((answer.body.as_str(), answer.header("connection")), ("done", Some("close")));
+}
+
+#[tokio::test]
 async fn there_is_no_plain_text() {
     let (server, token, _) = start("").await;
     let mut plain = TcpStream::connect(server.address).await.unwrap();

@@ -3,9 +3,11 @@
 use super::{routes, start};
 use crate::access::{Action, Role};
 use crate::credentials::token;
+use crate::server::Refused;
 use crate::testing::client::{get, post};
-use crate::testing::{Running, soon};
+use crate::testing::{Answer, Running, Trust, soon};
 use lockgate_core::Timestamp;
+use std::sync::{Arc, Mutex};
 
 #[tokio::test]
 async fn every_wrong_token_is_refused_in_one_voice() {
@@ -89,30 +91,64 @@ async fn failures_slow_down_their_source_and_nobody_else() {
     assert_eq!(health.status, 204);
 }
 
+/// What is answered to many requests on one connection, which come faster than a rate gives back.
+async fn burst(server: &Running, token: &str) -> Answer {
+    let one = get("/whoami", token).replace("connection: close\r\n", "");
+    server.trust().ask(server.address, (one.repeat(19) + &get("/whoami", token)).as_bytes()).await
+}
+
 #[tokio::test]
-async fn requests_are_counted_by_principal_and_by_tenant() {
-    let text = "[fair-use]\nprincipal-requests-per-second = 3\n[quota]\nrequests-per-second = 5";
-    let (server, ana, _) = start(text).await;
+async fn requests_are_counted_by_principal() {
+    let (server, ana, _) = start("[fair-use]\nprincipal-requests-per-second = 3").await;
     let bob = server.people.add(Some("acme"), "user:bob", &[Role::Viewer]);
+    let another = server.people.token_for(Some("acme"), "user:ana", None);
+    let answer = burst(&server, &ana).await.body.to_lowercase();
+    assert!(
+        answer.contains("http/1.1 429") && answer.contains("lg1110") && answer.contains("retry-after: 1"),
+        "{answer}"
+    );
+    assert!(answer.contains("requests-per-second of principal user:ana is 3"), "{answer}");
+    assert_eq!(server.get("/whoami", &bob).await.status, 200, "somebody else pays for it");
+    assert!(burst(&server, &another).await.body.contains("LG1110"), "each token has a rate of its own");
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_tenant() {
+    let text = "[fair-use]\nprincipal-requests-per-second = 1000\n[quota]\nrequests-per-second = 5";
+    let (server, ana, _) = start(text).await;
     let eve = server.people.add(Some("umbrella"), "user:eve", &[Role::Viewer]);
-    // One connection, so that they come faster than a rate gives back.
-    let ask = async |token: &str, times: usize| {
-        let one = get("/whoami", token).replace("connection: close\r\n", "");
-        let last = get("/whoami", token);
-        server.trust().ask(server.address, (one.repeat(times - 1) + &last).as_bytes()).await
-    };
-    let answer = ask(&ana, 20).await;
-    assert!(
-        answer.body.contains("LG1110") && answer.body.contains("requests-per-second of principal user:ana is 3"),
-        "{answer:?}"
-    );
-    assert!(answer.body.to_lowercase().contains("retry-after: 1"), "{answer:?}");
-    let answer = ask(&bob, 20).await;
-    assert!(
-        answer.body.contains("of tenant acme is 5") || answer.body.contains("of principal user:bob is 3"),
-        "{answer:?}"
-    );
+    let operator = server.people.add(None, "user:root", &[Role::Operator]);
+    let answer = burst(&server, &ana).await;
+    assert!(answer.body.contains("requests-per-second of tenant acme is 5"), "{answer:?}");
     assert_eq!(server.get("/whoami", &eve).await.status, 200, "another tenant pays for it");
+    assert!(!burst(&server, &operator).await.body.contains("LG1110"), "the operator's people are no tenant");
+}
+
+#[tokio::test]
+async fn a_tenants_own_rate_comes_first_and_refusals_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = crate::testing::config(folder.path(), "[fair-use]\nprincipal-requests-per-second = 1000");
+    let people = Arc::new(crate::testing::People::default());
+    let ana = people.add(Some("acme"), "user:ana", &[Role::Viewer]);
+    let prepared = crate::serve::Prepared::new(&config, Arc::clone(&people), false).await.unwrap();
+    let told: Arc<Mutex<Vec<Refused>>> = Arc::default();
+    let notes = Arc::clone(&told);
+    let prepared = prepared.map_guard(|guard| {
+        let observer = Arc::new(move |refused: Refused| notes.lock().unwrap().push(refused));
+        guard.with_tenant_rate(Arc::new(|tenant| (tenant.as_str() == "acme").then_some(0))).with_observer(observer)
+    });
+    let (address, trust) = (prepared.addresses()[0], Trust::of(&folder.path().join("data/tls/ca.pem")));
+    let serving = tokio::spawn(prepared.run(routes(&super::Signals::default()), std::future::pending()));
+    let answer = trust.ask(address, get("/whoami?secret=1", &ana).as_bytes()).await;
+    assert_eq!(answer.code(), "LG1110", "{answer:?}");
+    let wrong = trust.ask(address, get("/whoami", "wrong").as_bytes()).await;
+    serving.abort();
+    let told = told.lock().unwrap();
+    let [limited, refused] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((limited.caller.as_ref().unwrap().principal.as_str(), limited.status), ("user:ana", 429));
+    assert_eq!(limited.asked, "GET /whoami");
+    assert!(refused.caller.is_none() && refused.code.to_string() == "LG1103" && refused.source.is_some());
+    assert_eq!(wrong.header("x-request-id"), Some(refused.request.as_str()));
 }
 
 #[tokio::test]
