@@ -4,6 +4,7 @@
 //! limits are on; batches have 8,192 rows.
 #![forbid(unsafe_code)]
 
+mod bomb;
 mod figure;
 mod job;
 mod memory;
@@ -12,6 +13,7 @@ mod placement;
 mod project;
 mod sample;
 mod start;
+mod tenants;
 mod udf;
 
 use figure::Report;
@@ -39,6 +41,7 @@ fn main() -> Result<()> {
     udf::measure(&report)?;
     start::measure(&report)?;
     job::measure(&report)?;
+    tenants::measure(&report)?;
     memory::measure(&report)
 }
 

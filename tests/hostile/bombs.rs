@@ -29,6 +29,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>, lockgate_core::Code)> {
         ("giant-br-table", function(&[], &[br_table(100_001), vec![0x0b]].concat()), too_large),
         ("many-br-tables", function(&[], &[br_table(60_000), br_table(60_000), vec![0x0b]].concat()), too_large),
         ("one-long-function", function(&[], &[vec![0x01; 1 << 20], vec![0x0b]].concat()), too_large),
+        ("100000-functions", functions(100_000), too_large),
         ("200001-functions", functions(200_001), too_large),
         ("a-million-functions", functions(1_000_000), too_large),
         ("many-types", module(&[section(1, &[leb(50_001), [0x60, 0, 0].repeat(50_001)].concat())]), too_large),

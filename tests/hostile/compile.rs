@@ -196,8 +196,8 @@ fn within_bounds() -> Vec<Case> {
     let ballast = section(0, &[vec![1, b'x'], vec![0; 40 << 20]].concat());
     let data = section(11, &[vec![1, 1], leb(32 << 20), vec![7; 32 << 20]].concat());
     vec![
-        ("100,000-functions", functions(&vec![body(&[]); 100_000]), Harmless),
-        ("a-chain-of-50,000-calls", chain(50_000), Harmless),
+        ("10,000-functions", functions(&vec![body(&[]); 10_000]), Harmless),
+        ("a-chain-of-10,000-calls", chain(10_000), Harmless),
         ("a-giant-br-table", functions(&[table(99_999)]), Harmless),
         ("many-giant-br-tables", functions(&vec![table(20_000); 20]), Harmless),
         ("2,999-blocks-ten-times", functions(&vec![deep(2_999); 10]), Harmless),

@@ -87,7 +87,7 @@ impl Machine {
     /// As [`Machine::config`].
     pub fn author(&self) -> Result<Author> {
         let config = self.config()?;
-        let compiler = Compiler::new();
+        let compiler = Compiler::new().with_policy(config.jail);
         Ok(Author { compiler, options: config.executors(1, MEMORY), executor: OnceCell::new() })
     }
 

@@ -10,13 +10,13 @@ mod budget;
 mod child;
 mod conversation;
 mod gate;
-mod process;
 mod wire;
 
 pub use budget::Budget;
 pub use lockgate_sandbox::ComponentInfo;
 
 use crate::Executor;
+use crate::jail::Policy;
 use ask::{Asked, another, ask, is_breach};
 use gate::Gate;
 use lockgate_core::error::code;
@@ -42,11 +42,13 @@ pub(crate) fn child() -> ExitCode {
 /// Has components checked and compiled, each in a jailed process of its own. One for a TaskManager; clones share its
 /// bound on processes.
 ///
-/// All that it does blocks: up to [`Budget`], and longer if others are before it.
+/// All that it does blocks: up to [`Budget`], and longer if others are before it. Whoever calls it compiles for a tenant one
+/// component at a time, so that none keeps all others waiting.
 #[derive(Clone, Debug)]
 pub struct Compiler {
     program: Arc<Path>,
     budget: Budget,
+    policy: Policy,
     gate: Arc<Gate>,
     /// Asked once, of a process that got no component, and so from one that has no reason to lie.
     compatibility: Arc<OnceLock<[u8; 32]>>,
@@ -61,6 +63,7 @@ impl Compiler {
         Self {
             program: PathBuf::from("/proc/self/exe").into(),
             budget: Budget::default(),
+            policy: Policy::default(),
             gate: Arc::new(Gate::new(PROCESSES)),
             compatibility: Arc::default(),
         }
@@ -84,6 +87,12 @@ impl Compiler {
         Self { budget, ..self }
     }
 
+    /// With what the operator says of walls that are missing.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
     /// A digest of all that an artefact depends on beside its component.
     ///
     /// # Errors
@@ -92,7 +101,7 @@ impl Compiler {
         if let Some(known) = self.compatibility.get() {
             return Ok(*known);
         }
-        match self.ask(Question::Compatibility, &[]).answer? {
+        match self.ask(Question::Compatibility, 0, &[]).answer? {
             (Answer::Compatibility(digest), _) => Ok(*self.compatibility.get_or_init(|| *digest.as_bytes())),
             _ => Err(another()),
         }
@@ -127,7 +136,7 @@ impl Compiler {
     /// # Errors
     /// `LG05nn` if it is not a component that could run here, or the compiler gave no answer.
     pub fn inspect(&self, component: &[u8]) -> Result<ComponentInfo> {
-        match self.ask(Question::Check, component).answer? {
+        match self.ask(Question::Check, 0, component).answer? {
             (Answer::Component(info), _) => info.accept(component.len() as u64).ok_or_else(another),
             _ => Err(another()),
         }
@@ -142,23 +151,15 @@ impl Compiler {
         executor.describe(executor.put(Digest::of(component), &artefact)?, limits)
     }
 
-    /// Compiles, and tries again without optimising if that breaks a limit.
+    /// Checks, then compiles, and tries again without optimising if that breaks a limit. The check has a process of its own
+    /// because the limits of the others are by what it finds.
     fn compiled(&self, component: &[u8]) -> Result<(ComponentInfo, Vec<u8>)> {
-        let first = match self.attempt(component, true) {
-            Err(error) if is_breach(&error) => error,
-            done => return done,
-        };
-        self.attempt(component, false).map_err(|second| {
-            if !is_breach(&second) {
-                return second;
-            }
-            let both = format!("{}; again, without optimising, {}", first.cause(), second.cause());
-            Error::new(second.code(), both)
-        })
+        let code = self.inspect(component)?.code;
+        twice(|optimise| self.attempt(component, code, optimise))
     }
 
-    fn attempt(&self, component: &[u8], optimise: bool) -> Result<(ComponentInfo, Vec<u8>)> {
-        match self.ask(Question::Compile { optimise }, component).answer? {
+    fn attempt(&self, component: &[u8], code: u64, optimise: bool) -> Result<(ComponentInfo, Vec<u8>)> {
+        match self.ask(Question::Compile { optimise }, code, component).answer? {
             (Answer::Component(info), artefact) if !artefact.is_empty() => {
                 Ok((info.accept(component.len() as u64).ok_or_else(another)?, artefact))
             }
@@ -166,18 +167,22 @@ impl Compiler {
         }
     }
 
-    /// Asks a process of its own.
-    fn ask(&self, question: Question, component: &[u8]) -> Asked {
-        let size = component.len() as u64;
+    /// Asks a process of its own, which is to compile `code` bytes of `component`.
+    fn ask(&self, question: Question, code: u64, component: &[u8]) -> Asked {
+        let (size, too_large) = (component.len() as u64, code::COMPONENT_TOO_LARGE);
         let most = CheckLimits::default().size;
         if size > most {
             let cause = format!("the component has {size} bytes, at most {most} are allowed");
-            return Asked { answer: Err(Error::new(code::COMPONENT_TOO_LARGE, cause)), exit: None };
+            return Asked { answer: Err(Error::new(too_large, cause)), exit: None };
         }
-        let optimise = !matches!(question, Question::Compile { optimise: false });
-        let (cpu, memory) = (self.budget.cpu(size, optimise), self.budget.memory);
+        let cpu = match question {
+            Question::Compile { optimise } => self.budget.compile(code, size, optimise),
+            Question::Check | Question::Compatibility => self.budget.check(size),
+        };
+        let request =
+            Request { version: VERSION, question, policy: self.policy, cpu, memory: self.budget.memory, size };
         let _permit = self.gate.enter();
-        ask(&self.program, &Request { version: VERSION, question, cpu, memory, size }, component)
+        ask(&self.program, &request, component)
     }
 }
 
@@ -185,6 +190,21 @@ impl Default for Compiler {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Attempts something with optimising and, where that breaks a limit, without.
+fn twice<T>(attempt: impl Fn(bool) -> Result<T>) -> Result<T> {
+    let first = match attempt(true) {
+        Err(error) if is_breach(&error) => error,
+        done => return done,
+    };
+    attempt(false).map_err(|second| {
+        if !is_breach(&second) {
+            return second;
+        }
+        let both = format!("{}; again, without optimising, {}", first.cause(), second.cause());
+        Error::new(second.code(), both)
+    })
 }
 
 fn find<'a>(bundle: &'a Verified<Bundle>, component: &Name) -> Result<Verified<ComponentRef<'a>>> {

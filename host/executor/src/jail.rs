@@ -17,8 +17,6 @@
 
 #[cfg(feature = "testing")]
 pub mod attempt;
-#[cfg(feature = "testing")]
-mod attempt_work;
 mod cgroup;
 mod clone;
 mod enter;

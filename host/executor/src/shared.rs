@@ -1,6 +1,7 @@
 //! What the slots of an executor share: for each run of a job an engine of its own size, and its programs.
 //!
-//! An engine goes with the last slot of its run, and with it everything that was mapped for it.
+//! An engine goes some time after the last slot of its run, and with it everything that was mapped for it: the next run
+//! is often one of the same job, or of one like it, and finds its engine and its programs made.
 
 use crate::assignment::Assignment;
 use crate::code::{Code, CodeRange};
@@ -9,18 +10,31 @@ use lockgate_core::limits::Limits;
 use lockgate_core::plan::NodeKind;
 use lockgate_core::{Digest, Result};
 use lockgate_sandbox::{Cancel, Engine, EngineOptions, Program};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What all slots of an executor share.
 pub(crate) struct Shared {
     code: Arc<OwnedFd>,
-    runs: Mutex<BTreeMap<u64, Weak<Run>>>,
+    runs: Mutex<Runs>,
 }
+
+#[derive(Default)]
+struct Runs {
+    by_number: BTreeMap<u64, Weak<Run>>,
+    /// The latest, of which those that nobody uses may be used again.
+    kept: VecDeque<Arc<Run>>,
+}
+
+/// Engines that are kept for a run to come.
+const KEPT: usize = 2;
+/// Programs of an engine that is used again.
+const PROGRAMS: usize = 16;
 
 /// What the slots of a run share.
 pub(crate) struct Run {
+    options: EngineOptions,
     engine: Engine,
     code: Arc<Code>,
     programs: Mutex<BTreeMap<Digest, Program>>,
@@ -46,14 +60,29 @@ impl Shared {
     pub(crate) fn run(&self, assignment: &Assignment) -> Result<Arc<Run>> {
         // Held while the engine is made: the other slots of the run wait for it rather than make one as well.
         let mut runs = lock(&self.runs);
-        runs.retain(|_, run| run.strong_count() > 0);
-        if let Some(run) = runs.get(&assignment.run).and_then(Weak::upgrade) {
+        runs.by_number.retain(|_, run| run.strong_count() > 0);
+        if let Some(run) = runs.by_number.get(&assignment.run).and_then(Weak::upgrade) {
             return Ok(run);
         }
         let functions = assignment.plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Function(_))).count();
         let instances = assignment.slots.saturating_mul(u32::try_from(functions).unwrap_or(u32::MAX));
-        let run = Arc::new(self.engine(instances, &assignment.plan.limits)?);
-        runs.insert(assignment.run, Arc::downgrade(&run));
+        let options = options(instances, &assignment.plan.limits);
+        let idle = |run: &Arc<Run>| Arc::strong_count(run) == 1;
+        let fits = |run: &Arc<Run>| idle(run) && run.options == options && lock(&run.programs).len() < PROGRAMS;
+        let found = runs.kept.iter().position(fits).and_then(|at| runs.kept.remove(at));
+        let run = match found {
+            Some(run) => run,
+            None => {
+                // Room for it is made first: an engine reserves much address space.
+                while runs.kept.len() >= KEPT {
+                    runs.kept.pop_front();
+                }
+                Arc::new(self.engine(instances, &assignment.plan.limits)?)
+            }
+        };
+        runs.by_number.retain(|_, other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(&run)));
+        runs.by_number.insert(assignment.run, Arc::downgrade(&run));
+        runs.kept.push_back(Arc::clone(&run));
         Ok(run)
     }
 
@@ -63,9 +92,9 @@ impl Shared {
     /// As [`Shared::run`].
     pub(crate) fn engine(&self, instances: u32, limits: &Limits) -> Result<Run> {
         let code = Arc::new(Code::new(Arc::clone(&self.code)));
-        let options = EngineOptions { slots: instances.max(1), memory_ceiling: limits.memory, stack: limits.stack };
+        let options = options(instances, limits);
         let engine = Engine::mapped(&options, Arc::clone(&code) as _)?;
-        Ok(Run { engine, code, programs: Mutex::default() })
+        Ok(Run { options, engine, code, programs: Mutex::default() })
     }
 }
 
@@ -109,6 +138,10 @@ impl Control {
     pub(crate) fn progress(&self) {
         self.controls.progress();
     }
+}
+
+fn options(instances: u32, limits: &Limits) -> EngineOptions {
+    EngineOptions { slots: instances.max(1), memory_ceiling: limits.memory, stack: limits.stack }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

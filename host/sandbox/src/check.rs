@@ -39,6 +39,11 @@ pub struct CheckLimits {
     pub type_nesting: u64,
     /// Functions of all modules, imported ones too.
     pub functions: u64,
+    /// Functions that a component of any size may have; beyond that it must have [`CheckLimits::function_size`] bytes for
+    /// each. A function costs the compiler a tenth of a millisecond however little is in it.
+    pub small_functions: u64,
+    /// See [`CheckLimits::small_functions`]. Honest components have 200 bytes and more for a function.
+    pub function_size: u64,
     /// Bytes of a function's body.
     pub body: u64,
     /// Locals of a function.
@@ -72,6 +77,8 @@ impl Default for CheckLimits {
             types: 50_000,
             type_nesting: 256,
             functions: 200_000,
+            small_functions: 10_000,
+            function_size: 64,
             body: 1 << 20,
             locals: 10_000,
             block_nesting: 3_000,
@@ -97,6 +104,8 @@ pub struct ComponentInfo {
     pub modules: u64,
     /// Functions of all modules, imported ones too.
     pub functions: u64,
+    /// Bytes of all bodies of functions: what there is to compile.
+    pub code: u64,
     /// The largest body of a function, in bytes.
     pub largest_body: u64,
     /// See [`CheckLimits::work`].
@@ -117,6 +126,8 @@ pub fn inspect(component: &[u8], limits: &CheckLimits) -> Result<ComponentInfo> 
     }
     let mut info = check.info;
     info.functions = check.counts.functions;
+    let most = limits.small_functions.saturating_add(info.size.checked_div(limits.function_size).unwrap_or(u64::MAX));
+    at_most("functions for its size", info.functions, most)?;
     info.modules = check.counts.modules;
     info.imports.sort_unstable();
     info.exports.sort_unstable();
@@ -279,6 +290,7 @@ impl Check<'_> {
     fn body(&mut self, body: &FunctionBody<'_>) -> Result<()> {
         let (limits, size) = (self.limits, body.as_bytes().len() as u64);
         at_most("bytes of a function", size, limits.body)?;
+        self.info.code = self.info.code.saturating_add(size);
         self.info.largest_body = self.info.largest_body.max(size);
         let mut locals = 0_u64;
         for local in body.get_locals_reader().map_err(malformed)? {

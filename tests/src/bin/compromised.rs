@@ -2,11 +2,12 @@
 //!
 //! `compromised host WALLS ATTEMPT` starts itself in the jail, listens to what is said on the socket, and writes what
 //! came of it as one line of JSON. It is a process of its own so that it can run as another user and be killed.
+//! `compromised on MACHINE PROGRAM ARGUMENTS` executes a program that sees a machine which lacks something.
 //! `compromised jailed ...` is what it starts: it raises WALLS (a list with commas, see [`Raised`]) in the order that an
 //! executor does and then plays ATTEMPT. With a wall left out a test shows what that wall alone stops.
 #![forbid(unsafe_code)]
 
-use lockgate_executor::jail::attempt::{self, MEMORY, SIGNAL, SOCKET, Stage, Voice, WAKE};
+use lockgate_executor::jail::attempt::{self, MEMORY, Machine, SIGNAL, SOCKET, Stage, Voice, WAKE};
 use lockgate_executor::jail::{self, Cause, Namespaces, Policy, Profile, ResourceLimits, Walls};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -14,6 +15,8 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socke
 use serde_json::{Value, json};
 use std::error::Error;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -21,6 +24,16 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, "on", machine, program, ref arguments @ ..] => {
+            let machine = match machine {
+                "without-landlock" => Machine::WithoutLandlock,
+                "without-seccomp" => Machine::WithoutSeccomp,
+                "container" => Machine::Container,
+                _ => return Err("no such machine".into()),
+            };
+            machine.enter()?;
+            Err(Command::new(program).args(arguments).exec().into())
+        }
         [_, "host", walls, attempt] => {
             println!("{}", host(walls, attempt)?);
             Ok(())

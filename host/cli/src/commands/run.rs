@@ -80,7 +80,7 @@ impl Run {
         let config = self.source.machine.config()?;
         let cache = config.cache.clone().unwrap_or_else(|| home.cache());
         let cache = ArtefactCache::open(&cache, config.cache_bytes)?;
-        let job = job::prepare(&bundle, &values, &Compiler::new(), &cache)?;
+        let job = job::prepare(&bundle, &values, &Compiler::new().with_policy(config.jail), &cache)?;
         let range = bundle.manifest().job.parallelism;
         let parallelism = self.parallelism.unwrap_or_else(|| config.slots.clamp(range.min, range.max));
         if !(range.min..=range.max).contains(&parallelism) {

@@ -2,8 +2,8 @@
 
 use super::SUBCOMMAND;
 use super::conversation::{Unheard, converse};
-use super::process::{Cause, Child, Exit, spawn};
 use super::wire::{self, Answer, MAX_ARTEFACT, MAX_REQUEST, Question, Request};
+use crate::jail::{Cause, Child, Exit, Namespaces, spawn};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result, human};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,10 +29,22 @@ const NO_MEMORY: &str = "memory allocation of";
 
 /// Asks `request`, whose component has as many bytes as it says.
 pub(super) fn ask(program: &Path, request: &Request, component: &[u8]) -> Asked {
-    let (mut process, request_end, answer_end) = match start(program) {
-        Ok(started) => started,
-        Err(error) => return Asked { answer: Err(error), exit: None },
-    };
+    match start(program) {
+        Ok(started) => hear_out(started, request, component),
+        Err(error) => Asked { answer: Err(error), exit: None },
+    }
+}
+
+/// A process, and this end of its request and of its answer.
+pub(super) struct Started {
+    pub(super) process: Child,
+    pub(super) request: File,
+    pub(super) answer: File,
+}
+
+/// Asks a process, and ends it.
+pub(super) fn hear_out(started: Started, request: &Request, component: &[u8]) -> Asked {
+    let Started { mut process, request: request_end, answer: answer_end } = started;
     let most_artefact = if matches!(request.question, Question::Compile { .. }) { MAX_ARTEFACT } else { 0 };
     // A process that is kept from running by others uses no time of its own; one that does nothing is not waited for.
     let patience = Duration::from_secs(request.cpu.saturating_mul(10).saturating_add(30));
@@ -43,8 +55,7 @@ pub(super) fn ask(program: &Path, request: &Request, component: &[u8]) -> Asked 
         let grace = Timespec::try_from(GRACE).ok();
         let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], grace.as_ref());
     }
-    process.kill();
-    let exit = match process.reap() {
+    let exit = match process.kill().and_then(|()| process.reap()) {
         Ok(exit) => exit,
         Err(error) => return Asked { answer: Err(error), exit: None },
     };
@@ -73,14 +84,13 @@ pub(super) fn another() -> Error {
     Error::new(code::COMPILER_ANSWER, "the compiler's answer does not fit what it was asked")
 }
 
-fn start(program: &Path) -> Result<(Child, File, File)> {
+pub(super) fn start(program: &Path) -> Result<Started> {
     let pipe = || io::pipe().map_err(|error| Error::new(code::COMPILER_UNAVAILABLE, format!("no pipe: {error}")));
     let ((hears, request), (answer, says)) = (pipe()?, pipe()?);
-    let child = spawn(program, &["lockgate", SUBCOMMAND], vec![hears.into(), says.into()]).map_err(|error| {
-        Error::new(code::COMPILER_UNAVAILABLE, format!("the compiler cannot be started: {}", error.cause()))
-    })?;
-    let file = |end: OwnedFd| File::from(end);
-    Ok((child, file(request.into()), file(answer.into())))
+    let descriptors = vec![hears.into(), says.into()];
+    let process = spawn(program, &["lockgate", SUBCOMMAND], descriptors, Namespaces::Try)
+        .map_err(|error| Error::new(code::COMPILER_UNAVAILABLE, error.cause()))?;
+    Ok(Started { process, request: OwnedFd::from(request).into(), answer: OwnedFd::from(answer).into() })
 }
 
 fn explain(unheard: &Unheard, exit: Exit, request: &Request) -> Error {
@@ -88,10 +98,12 @@ fn explain(unheard: &Unheard, exit: Exit, request: &Request) -> Error {
     match unheard {
         Unheard::Ended(words) if words.starts_with(NO_MEMORY) => out_of_memory(request),
         Unheard::Ended(words) => match exit.cause {
-            Cause::Signal(libc::SIGXCPU) => out_of_time(request),
-            // What is the first process of its namespace does not get SIGXCPU, but is killed a limit later.
-            Cause::Signal(libc::SIGKILL) if exit.cpu >= Duration::from_secs(request.cpu) => out_of_time(request),
-            Cause::Signal(libc::SIGSYS) => {
+            // Nothing tells this from another's SIGKILL but the time that was used, and of that the kernel holds the
+            // limit against a count of ticks, which is off by some.
+            Cause::Signal(libc::SIGKILL) if exit.cpu >= Duration::from_millis(request.cpu.saturating_mul(750)) => {
+                out_of_time(request)
+            }
+            _ if exit.broke_filter() => {
                 gone("the compiler made a system call that its jail forbids, and was killed".into())
             }
             Cause::Signal(signal) => gone(format!("the compiler was ended by signal {signal}{}", said(words))),

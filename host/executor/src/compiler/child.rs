@@ -1,35 +1,41 @@
 //! The compiler's process: reads one component, checks or compiles it, answers and ends.
 //!
-//! It holds nothing but that component. What it needs from the system it takes before it reads the first byte of it.
+//! It holds nothing but that component. What it needs from the system it takes, and all walls stand, before it reads the
+//! first byte of it.
 
 use super::wire::{self, Answer, Head, Question, Request, VERSION};
+use crate::jail::{self, Policy, Profile, ResourceLimits};
 use lockgate_core::error::code;
 use lockgate_core::{Digest, Error, Result};
 use lockgate_sandbox::{CheckLimits, Compiler, ComponentInfo, MAX_MESSAGE, inspect, tame};
-use rustix::process::{Resource, Rlimit, setrlimit};
 use std::any::Any;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Where the request comes from.
-pub(super) const REQUEST: RawFd = 3;
+const REQUEST: RawFd = 3;
 /// Where the answer goes.
-pub(super) const ANSWER: RawFd = 4;
+const ANSWER: RawFd = 4;
+/// Where the answer goes in the end: see [`serve`].
+const STDERR: RawFd = 2;
+/// Less urgent than whatever runs, which has a deadline.
+const NICE: i32 = 10;
 
 /// Answers one request.
 pub(super) fn run() -> ExitCode {
-    let Some((request, answer)) = descriptors() else {
+    let Some((mut request, answer)) = descriptors() else {
         eprintln!("this is started by lockgate itself");
         return ExitCode::from(2);
     };
-    match serve(request, answer) {
-        Ok(()) => ExitCode::SUCCESS,
-        // There is nobody to tell: the other end takes no answer for what it is.
-        Err(_) => ExitCode::FAILURE,
-    }
+    let served = serve(&mut request, answer);
+    // To close it is one of the many things that are forbidden now.
+    std::mem::forget(request);
+    // There is nobody to tell of an error: the other end takes no answer for what it is.
+    if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn descriptors() -> Option<(File, File)> {
@@ -44,21 +50,20 @@ fn descriptors() -> Option<(File, File)> {
     Some((take(REQUEST)?, take(ANSWER)?))
 }
 
-fn serve(mut request: File, answer: File) -> io::Result<()> {
+fn serve(request: &mut File, answer: File) -> io::Result<()> {
     // The answer takes the place of standard error: a program that cannot get memory says so there and ends, and the
     // other end should hear it. What panics says is part of the answer.
     rustix::stdio::dup2_stderr(&answer)?;
     drop(answer);
     let mut answer = io::stderr();
     std::panic::set_hook(Box::new(|_| {}));
-    let asked = read_request(&mut request)?;
-    // Set up while the system still allows it, and before anything hostile is here.
-    let work = Work::new(asked.question);
-    limit(&asked)?;
-    let mut component = vec![0; usize::try_from(asked.size).map_err(io::Error::other)?];
-    request.read_exact(&mut component)?;
-    // What panics gives an answer too: the caller should hear what happened.
-    let done = work.and_then(|work| {
+    // Heard as last words: a program that was replaced while it ran should be told as such.
+    let asked = read_request(request)
+        .inspect_err(|error| drop(write!(answer, "the request is of another version of this program: {error}")))?;
+    let done = enter(&asked).and_then(|work| {
+        let mut component = vec![0; usize::try_from(asked.size).unwrap_or(usize::MAX)];
+        request.read_exact(&mut component).map_err(|error| Error::new(code::COMPILER_GONE, error.to_string()))?;
+        // What panics gives an answer too: the caller should hear what happened.
         catch_unwind(AssertUnwindSafe(|| work.done(&component))).unwrap_or_else(|panic| Err(broken(&*panic)))
     });
     let (said, artefact) = done.unwrap_or_else(|error| (wire::refusal(&error), Vec::new()));
@@ -75,6 +80,28 @@ fn read_request(from: &mut File) -> io::Result<Request> {
     from.read_exact(&mut head)?;
     let request: Request = serde_json::from_slice(&head)?;
     if request.version == VERSION { Ok(request) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// Raises all walls, and makes what cannot be made behind them.
+fn enter(asked: &Request) -> Result<Work> {
+    let refused =
+        |error: Error| Error::new(code::COMPILER_UNAVAILABLE, format!("the compiler's jail: {}", error.cause()));
+    jail::root().map_err(refused)?;
+    jail::shed(REQUEST, NICE).map_err(refused)?;
+    jail::landlock(asked.policy).map_err(refused)?;
+    let work = Work::new(asked.question)?;
+    let limits = ResourceLimits {
+        data: asked.memory,
+        address_space: Some(asked.memory),
+        cpu: Some(Duration::from_secs(asked.cpu)),
+        descriptors: 0,
+    };
+    jail::limit(&limits).map_err(refused)?;
+    let profile = Profile::Compiler { input: REQUEST, output: STDERR, memory: asked.memory };
+    match jail::seal(&profile) {
+        Err(error) if asked.policy == Policy::Required => Err(refused(error)),
+        _ => Ok(work),
+    }
 }
 
 /// What is to be done, ready to begin.
@@ -105,17 +132,6 @@ impl Work {
             }
         }
     }
-}
-
-/// Bounds what the rest of this process may use.
-fn limit(asked: &Request) -> io::Result<()> {
-    let both = |value| Rlimit { current: Some(value), maximum: Some(value) };
-    setrlimit(Resource::As, both(asked.memory))?;
-    // At the lower one comes a signal that says what happened, at the higher one an end without appeal.
-    let cpu = Rlimit { current: Some(asked.cpu), maximum: Some(asked.cpu.saturating_add(1)) };
-    setrlimit(Resource::Cpu, cpu)?;
-    setrlimit(Resource::Core, both(0))?;
-    Ok(())
 }
 
 fn broken(panic: &(dyn Any + Send)) -> Error {

@@ -186,3 +186,6 @@ impl Hearing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

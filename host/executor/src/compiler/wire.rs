@@ -4,6 +4,7 @@
 //! The answer comes from a process that has read a hostile component: it is bounded before it is read, and believed in
 //! nothing that it says of itself.
 
+use crate::jail::Policy;
 use lockgate_core::error::{ALL, Code, code};
 use lockgate_core::{Digest, Error, Result, strict_json};
 use lockgate_sandbox::{CheckLimits, ComponentInfo, MAX_MESSAGE, tame};
@@ -40,6 +41,8 @@ pub(super) enum Question {
 pub(super) struct Request {
     pub(super) version: u32,
     pub(super) question: Question,
+    /// Whether it may go on with fewer walls.
+    pub(super) policy: Policy,
     /// Seconds of processor time that may be used.
     pub(super) cpu: u64,
     /// Bytes of address space that may be used.
@@ -76,6 +79,7 @@ pub(super) struct Info {
     size: u64,
     modules: u64,
     functions: u64,
+    code: u64,
     largest_body: u64,
     work: u64,
 }
@@ -117,23 +121,24 @@ impl Head {
 
 impl From<ComponentInfo> for Info {
     fn from(info: ComponentInfo) -> Self {
-        let ComponentInfo { imports, exports, size, modules, functions, largest_body, work } = info;
-        Self { imports, exports, size, modules, functions, largest_body, work }
+        let ComponentInfo { imports, exports, size, modules, functions, code, largest_body, work } = info;
+        Self { imports, exports, size, modules, functions, code, largest_body, work }
     }
 }
 
 impl Info {
     /// What is said of a component, if it can be true of one of `size` bytes.
     pub(super) fn accept(self, size: u64) -> Option<ComponentInfo> {
-        let Self { imports, exports, size: claimed, modules, functions, largest_body, work } = self;
+        let Self { imports, exports, size: claimed, modules, functions, code, largest_body, work } = self;
         let names = imports.iter().chain(&exports);
         let most = usize::try_from(CheckLimits::default().externs).unwrap_or(usize::MAX);
         let sound = claimed == size
+            && code <= size
             && names.clone().count() <= most
             && names.clone().all(|name| name.len() <= MAX_NAME && tame(name, MAX_NAME) == *name)
             && imports.is_sorted()
             && exports.is_sorted();
-        sound.then_some(ComponentInfo { imports, exports, size, modules, functions, largest_body, work })
+        sound.then_some(ComponentInfo { imports, exports, size, modules, functions, code, largest_body, work })
     }
 }
 
@@ -145,11 +150,48 @@ pub(super) fn refusal(error: &Error) -> Answer {
 
 /// The error that a refusal stands for; none if it is none that checking or compiling a component can give.
 pub(super) fn refused(code: &str, cause: &str, help: Option<&str>) -> Option<Error> {
-    let known = |number: &Code| (500..=517).contains(&number.number()) && number.to_string() == code;
+    let known = |number: &Code| (500..=518).contains(&number.number()) && number.to_string() == code;
     let (code, _) = ALL.iter().find(|(number, _)| known(number))?;
     let error = Error::new(*code, tame(cause, 2 * MAX_MESSAGE));
     Some(match help {
         Some(help) => error.help(tame(help, 2 * MAX_MESSAGE)),
         None => error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info() -> Info {
+        let [imports, exports] = [vec!["a".into(), "b".into()], vec!["c".into()]];
+        Info { imports, exports, size: 9, modules: 1, functions: 1, code: 9, largest_body: 1, work: 1 }
+    }
+
+    #[test]
+    fn what_cannot_be_true_of_a_component_is_not_believed() {
+        assert!(info().accept(9).is_some());
+        assert!(info().accept(8).is_none() && Info { code: 10, ..info() }.accept(9).is_none());
+        for exports in [vec!["x".repeat(MAX_NAME + 1)], vec!["\u{1b}".into()], vec!["b".into(), "a".into()]] {
+            assert!(Info { exports, ..info() }.accept(9).is_none());
+        }
+        assert!(Info { imports: vec!["a".into(); 2_001], ..info() }.accept(9).is_none());
+    }
+
+    #[test]
+    fn a_refusal_has_a_code_of_its_kind_and_text_that_steers_nothing() {
+        let error = refused("LG0501", "\u{1b}[31m", Some("\u{202e}")).unwrap();
+        assert_eq!((error.cause(), error.help_text()), ("\\u{1b}[31m", Some("\\u{202e}")));
+        assert!(refused("LG0502", &"x".repeat(1 << 20), None).unwrap().cause().len() < 4 << 10);
+        for code in ["LG0401", "LG0001", "LG0599", "501", "", "LG0501 "] {
+            assert_eq!(refused(code, "", None), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_head_over_its_bound_is_not_read() {
+        assert_eq!(head_length(5_u32.to_le_bytes(), 5), Some(5));
+        assert_eq!(head_length(6_u32.to_le_bytes(), 5), None);
+        assert!(framed(&"x".repeat(100), 50).is_err());
+    }
 }

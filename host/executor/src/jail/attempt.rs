@@ -3,6 +3,11 @@
 //! Each is a system call or a few, made by hand so that no library stands between. Only what is needed without `unsafe`
 //! elsewhere is here: the program that enters the jail and plays them is `tests/src/bin/compromised.rs`.
 
+mod machine;
+mod work;
+
+pub use machine::Machine;
+
 use std::io::{Error, Result};
 use std::os::fd::RawFd;
 use std::ptr::{null, null_mut};
@@ -86,7 +91,7 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("send-socket", |_| tell("sent", Voice::Send).map(done)),
     ("map-code", |_| map(PAGE, READ, PRIVATE, CODE).map(shown)),
     ("allocate", |_| {
-        super::attempt_work::allocate();
+        work::allocate();
         Ok(done(()))
     }),
     ("read-signal", |_| transfer(libc::SYS_read, SIGNAL)),
@@ -96,7 +101,7 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("fault", |_| fault()),
     ("spin", |_| spin()),
     ("wait", |_| wait()),
-    ("work", |_| super::attempt_work::work()),
+    ("work", |_| work::work()),
 ];
 
 /// Plays the attempt called `name`: what it got, or why it was refused. None if there is none of that name.
@@ -130,13 +135,13 @@ pub fn tell(text: &str, how: Voice) -> Result<()> {
     if sent < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-pub(super) const PAGE: usize = 4096;
+const PAGE: usize = 4096;
 const MANY: usize = 256 << 20;
 const CWD: libc::c_long = libc::AT_FDCWD as libc::c_long;
-pub(super) const READ: i32 = libc::PROT_READ;
-pub(super) const WRITE: i32 = libc::PROT_WRITE;
-pub(super) const EXECUTE: i32 = libc::PROT_EXEC;
-pub(super) const PRIVATE: i32 = libc::MAP_PRIVATE;
+const READ: i32 = libc::PROT_READ;
+const WRITE: i32 = libc::PROT_WRITE;
+const EXECUTE: i32 = libc::PROT_EXEC;
+const PRIVATE: i32 = libc::MAP_PRIVATE;
 const ANONYMOUS: i32 = libc::MAP_ANONYMOUS;
 
 /// An attempt that takes nothing of this process with it if it works.
@@ -196,14 +201,14 @@ fn address<T>(pointer: *const T) -> libc::c_long {
 }
 
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
-pub(super) fn map(length: usize, protection: i32, flags: i32, fd: RawFd) -> Result<*mut libc::c_void> {
+fn map(length: usize, protection: i32, flags: i32, fd: RawFd) -> Result<*mut libc::c_void> {
     // SAFETY: without MAP_FIXED nothing that is mapped already is touched.
     let address = unsafe { libc::mmap(null_mut(), length, protection, flags, fd, 0) };
     if address == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(address) }
 }
 
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
-pub(super) fn protect(address: *mut libc::c_void, length: usize, protection: i32) -> Result<()> {
+fn protect(address: *mut libc::c_void, length: usize, protection: i32) -> Result<()> {
     // SAFETY: every caller passes a mapping of its own.
     let result = unsafe { libc::mprotect(address, length, protection) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }

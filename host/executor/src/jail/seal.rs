@@ -101,7 +101,7 @@ pub(super) fn try_filter() -> Result<()> {
 
 /// By hand, because the library's own way asks first for no new privileges by a call that the first program refuses.
 #[expect(unsafe_code, reason = "a system call that has no wrapper")]
-fn install(program: &BpfProgram, flags: libc::c_ulong) -> Result<()> {
+pub(super) fn install(program: &BpfProgram, flags: libc::c_ulong) -> Result<()> {
     let missing = |why: String| Error::new(code::SECCOMP_MISSING, format!("system calls cannot be filtered: {why}"));
     let len = u16::try_from(program.len()).map_err(|_| missing("the filter is too long".into()))?;
     // `sock_filter` of both libraries is the kernel's.

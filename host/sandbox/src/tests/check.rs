@@ -129,6 +129,13 @@ fn bombs_are_refused_before_they_are_compiled() {
         code::COMPONENT_TOO_LARGE,
         "compile work",
     );
+    let many = "(func)".repeat(12_000);
+    refused(
+        &Guest { items: &many, ..Guest::default() }.component(),
+        &limits,
+        code::COMPONENT_TOO_LARGE,
+        "for its size",
+    );
     let table = format!("(br_table {} (i32.const 0))", "0 ".repeat(100_002));
     refused(&with_function(&table), &limits, code::COMPONENT_TOO_LARGE, "branch targets");
 }
@@ -190,7 +197,7 @@ fn every_bound_is_enforced() {
     );
     let component = Guest { items: &items, ..Guest::default() }.component();
     type Change = fn(&mut CheckLimits);
-    let changes: [(Change, &str); 15] = [
+    let changes: [(Change, &str); 16] = [
         (|limits| limits.size = 100, "bytes"),
         (|limits| limits.modules = 0, "core modules"),
         (|limits| limits.core_instances = 0, "core instances"),
@@ -200,6 +207,7 @@ fn every_bound_is_enforced() {
         (|limits| limits.externs = 0, "imports and exports"),
         (|limits| limits.types = 0, "types"),
         (|limits| limits.functions = 0, "functions"),
+        (|limits| (limits.small_functions, limits.function_size) = (0, 1 << 10), "functions for its size"),
         (|limits| limits.body = 1, "bytes of a function"),
         (|limits| limits.locals = 0, "locals"),
         (|limits| limits.block_nesting = 1, "nested blocks"),

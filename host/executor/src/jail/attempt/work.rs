@@ -1,6 +1,6 @@
 //! What must go on working in the jail, for tests: a wall that stops it would be taken down by whoever runs into it.
 
-use super::attempt::{CODE, EXECUTE, PAGE, PRIVATE, READ, SIGNAL, WAKE, map};
+use super::{CODE, EXECUTE, PAGE, PRIVATE, READ, SIGNAL, WAKE, map};
 use std::collections::HashMap;
 use std::io::{Error, Result};
 
