@@ -30,6 +30,7 @@ pub use values::Surroundings;
 use crate::fair_use::Quota;
 use crate::secret::Secret;
 use lockgate_core::error::code;
+use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, human};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// The host names and addresses by which requests may call it, in lower case and without a port.
     pub names: Vec<String>,
+    /// The trust domain of the cluster: what bundles and trust documents must name in their audience.
+    pub domain: TrustDomain,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Certificates and keys.

@@ -17,6 +17,7 @@
 //! - [`model`]: the records that are kept
 //! - [`api`]: the routes, and the description made from them
 //! - [`service`]: what can be asked for, free of HTTP
+//! - [`control`]: the service, and what goes on without being asked
 //! - [`reconcile`]: what is done next about every job
 //! - [`bundles`]: uploaded bundles, by their digest
 //! - [`backup`]: all of it as one stream, and back
@@ -30,6 +31,7 @@ pub mod audit;
 pub mod backup;
 pub mod bundles;
 pub mod config;
+pub mod control;
 pub mod credentials;
 pub mod fair_use;
 pub mod http_client;

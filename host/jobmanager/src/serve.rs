@@ -6,9 +6,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::access::Caller;
 use crate::backup::Layout;
 use crate::config::{Config, private};
+use crate::control::Control;
 use crate::credentials::{Authenticator, Directory, Kept, Setup};
 use crate::notify::Notify;
 use crate::oidc::Issuers;
@@ -17,7 +17,6 @@ use crate::server::{Guard, Health, Server};
 use crate::store::{Options, Sled, Store as _, StoreKey};
 use crate::tls::Reloading;
 use axum::Router;
-use axum::routing::get;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result, Timestamp};
 use std::future::Future;
@@ -39,23 +38,11 @@ pub async fn serve(config: &Config, new_setup_token: bool, shutdown: impl Future
     let opened = tokio::task::spawn_blocking(move || Sled::open(options)).await;
     let store = Arc::new(opened.map_err(|error| Error::new(code::INTERNAL, error.to_string()))??);
     let prepared = Prepared::new(config, Kept::new(Arc::clone(&store)), new_setup_token).await?;
-    let drained = prepared.run(routes(), shutdown).await;
+    let control = Control::open(config, Arc::clone(&store)).await?;
+    let drained = prepared.run(control.routes(), shutdown).await;
+    control.stop().await;
     store.close().await;
     drained
-}
-
-/// What is answered besides health.
-fn routes() -> Router {
-    Router::new().route("/api/v1/whoami", get(whoami))
-}
-
-async fn whoami(caller: Caller) -> axum::Json<serde_json::Value> {
-    axum::Json(serde_json::json!({
-        "principal": caller.principal,
-        "tenant": caller.tenant,
-        "roles": caller.roles,
-        "scopes": caller.scopes,
-    }))
 }
 
 /// A JobManager whose parts are made and that listens, but does not answer yet.

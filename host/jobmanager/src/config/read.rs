@@ -10,6 +10,7 @@ use crate::fair_use::Quota;
 use crate::http_client::Target;
 use lockgate_core::error::code;
 use lockgate_core::toml_reader::{Document, Section};
+use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -58,6 +59,8 @@ fn root(root: Values<'_, '_, '_>) -> Option<Config> {
     let listen = root.list("listen", address).unwrap_or_else(|| vec![([127, 0, 0, 1], 8443).into()]);
     let names = root.list("names", host_name);
     let names = names.unwrap_or_else(|| ["localhost", "127.0.0.1", "[::1]"].map(String::from).into());
+    let domain = root.parsed("domain", TrustDomain::from_str);
+    let domain = domain.or_else(|| TrustDomain::from_str("cluster.local").ok())?;
     let log_format = root.parsed("log-format", |text| match text {
         "human" => Ok(LogFormat::Human),
         "json" => Ok(LogFormat::Json),
@@ -77,6 +80,7 @@ fn root(root: Values<'_, '_, '_>) -> Option<Config> {
     let config = Config {
         listen,
         names,
+        domain,
         log_format: log_format.unwrap_or_default(),
         internal,
         limits: root.table("limits").map(limits).unwrap_or_default(),

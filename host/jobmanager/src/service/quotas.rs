@@ -79,6 +79,15 @@ impl Service {
         self.noted(call, Action::WriteQuotas, &resource, result).await
     }
 
+    /// What a tenant may take up, for the parts of the JobManager that act by themselves.
+    ///
+    /// # Errors
+    /// `LG12nn` if it cannot be read.
+    pub async fn quota_of(&self, tenant: &Name) -> Result<Quota> {
+        let own = self.records.get::<Quota>(&keys::quota(tenant)).await?.map(|kept| kept.record).unwrap_or_default();
+        Ok(own.or(&self.options.quota))
+    }
+
     /// What a tenant takes up.
     pub(super) async fn taken(&self, tenant: &Name) -> Result<Option<Kept<Taken>>> {
         self.records.get(&keys::usage(tenant)).await
@@ -86,7 +95,6 @@ impl Service {
 
     /// Refuses what a tenant asks for if it does not fit beside what it takes up.
     pub(super) async fn within_quota(&self, tenant: &Name, taken: &Taken, asked: &Usage) -> Result<()> {
-        let quota = self.records.get::<Quota>(&keys::quota(tenant)).await?.map(|kept| kept.record).unwrap_or_default();
-        check(&quota.or(&self.options.quota), &taken.used(self.now()), asked)
+        check(&self.quota_of(tenant).await?, &taken.used(self.now()), asked)
     }
 }

@@ -65,6 +65,21 @@ impl Service {
         self.list(call, &keys::tenants(), filter).await
     }
 
+    /// The names of all tenants that are not closed, for the parts of the JobManager that act by themselves.
+    ///
+    /// # Errors
+    /// `LG12nn` if they cannot be read.
+    pub async fn tenant_names(&self) -> Result<Vec<Name>> {
+        let (all, mut after, mut names) = (keys::tenants(), None, Vec::new());
+        loop {
+            let found = self.records.scan::<Tenant>(&all, after.as_ref(), 500).await?;
+            let Some((last, _)) = found.last() else { return Ok(names) };
+            after = Some(last.clone());
+            let open = found.into_iter().filter(|(_, kept)| kept.record.state != State::Closed);
+            names.extend(open.map(|(_, kept)| kept.record.name));
+        }
+    }
+
     /// A tenant.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::access::{Action, Role};
 use crate::fair_use::Kind as QuotaKind;
 use crate::model::exception::{Exception, Sample};
 use crate::model::trust::Kind as TrustKind;
-use crate::reconcile::{Failure, Goal};
+use crate::reconcile::{Facts, Failure, Goal};
 use crate::service::changes::Precondition;
 use crate::service::events::Followed;
 use crate::service::jobs::{Ask, NewJob, Upgrade};
@@ -292,4 +292,31 @@ async fn what_is_revoked_must_not_run_any_more() {
     let refused = world.service.refused_jobs(&acme).await.unwrap();
     let failure = refused.values().next().unwrap();
     assert_eq!((failure.code.as_str(), failure.permanent), ("LG0419", true));
+}
+
+#[tokio::test]
+async fn what_is_asked_comes_about_without_any_task_manager() {
+    let world = World::empty().await;
+    world.tenant("acme").await;
+    world.job("acme", "late").await;
+    let settle = async |world: &World| {
+        for _ in 0..5 {
+            crate::control::round(&world.service, &Facts::default()).await.unwrap();
+        }
+        world.service.job(&viewer("acme"), &name("acme"), &name("late")).await.unwrap().0.record.state()
+    };
+    assert_eq!(settle(&world).await, State::Created, "it waits for a slot");
+    ask(&world, Ask::Suspend).await.unwrap();
+    assert_eq!(settle(&world).await, State::Suspended);
+    ask(&world, Ask::Resume).await.unwrap();
+    assert_eq!(settle(&world).await, State::Created);
+    ask(&world, Ask::Cancel).await.unwrap();
+    assert_eq!(settle(&world).await, State::Canceled);
+    assert_eq!(used(&world, QuotaKind::Slots).await, 0);
+    ask(&world, Ask::Restart).await.unwrap();
+    assert_eq!(settle(&world).await, State::Created, "a new run");
+    ask(&world, Ask::Stop).await.unwrap();
+    assert_eq!(settle(&world).await, State::Finished);
+    let page = world.service.job_events(&viewer("acme"), &name("acme"), &name("late"), &Filter::all()).await.unwrap();
+    assert!(page.items.iter().any(|event| event.record.text == "the job is CANCELLING, it was CREATED"));
 }

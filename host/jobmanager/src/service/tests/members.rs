@@ -154,7 +154,7 @@ async fn one_sees_and_revokes_ones_own() {
             page.items.into_iter().map(|kept| kept.record.id).collect::<Vec<_>>()
         }
     };
-    assert_eq!(ids(call.clone()).await, [ana.clone()]);
+    assert_eq!(ids(call.clone()).await.join(" "), ana);
     assert_eq!(ids(admin("acme")).await.len(), 2);
     let foreign = world.service.revoke_token(&call, Some(&acme), &ben).await.unwrap_err();
     let missing = world.service.revoke_token(&call, Some(&acme), "none").await.unwrap_err();
