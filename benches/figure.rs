@@ -23,6 +23,9 @@ pub struct Figure {
     /// Bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Slots that moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moves: Option<f64>,
 }
 
 /// What is asked for.
@@ -48,13 +51,14 @@ impl Report {
             println!("{}", serde_json::to_string(figure)?);
             return Ok(());
         }
-        let mut line = format!("{:<14}", figure.name);
+        let mut line = format!("{:<20}", figure.name);
         let values = [
             (figure.ns, "ns"),
             (figure.native_ns, "ns native"),
             (figure.ratio, "x native"),
             (figure.records_per_s.map(|records| records / 1e6), "M records/s"),
             (figure.bytes.map(|bytes| bytes as f64 / 1e6), "MB"),
+            (figure.moves, "moves"),
         ];
         for (value, unit) in values {
             if let Some(value) = value {

@@ -2,11 +2,12 @@
 //! the slot's thread, which decodes, calls the guest and encodes.
 
 use crate::figure::{Figure, Report, median, rounded};
-use crate::project::{Project, read};
+use crate::project::{Project, compiler, executors, read};
 use crate::{Result, root};
 use lockgate_core::plan::{Compression, Format, FormatKind, Nexmark, NexmarkTable, NodeKind};
 use lockgate_core::planner::nexmark_fields;
 use lockgate_dataflow::{Decoder, Input, Nexmark as Generator, encoder};
+use lockgate_executor::Executors;
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
 use lockgate_taskmanager::job::{self, Events, Prepared, RunOptions, Stop};
 use lockgate_taskmanager::volume::Volumes;
@@ -94,6 +95,7 @@ struct Bench {
     job: Prepared,
     volumes: BTreeMap<lockgate_core::Name, PathBuf>,
     folder: tempfile::TempDir,
+    executors: Executors,
     runtime: Runtime,
 }
 
@@ -103,7 +105,7 @@ impl Bench {
         let folder = tempfile::tempdir()?;
         let bundle = project.admit()?;
         let cache = ArtefactCache::open(&folder.path().join("cache"), 1 << 30)?;
-        let job = job::prepare(&bundle, &BTreeMap::new(), &cache)?;
+        let job = job::prepare(&bundle, &BTreeMap::new(), &compiler(), &cache)?;
         let mut directories = BTreeMap::new();
         for (name, path) in volumes {
             directories.insert(name.parse()?, path.to_path_buf());
@@ -112,7 +114,7 @@ impl Bench {
         std::fs::create_dir(&results)?;
         directories.insert("results".parse()?, results);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { job, volumes: directories, folder, runtime })
+        Ok(Self { job, volumes: directories, folder, executors: executors(1)?, runtime })
     }
 
     fn measure(&self, name: &'static str, report: &Report) -> Result<()> {
@@ -126,7 +128,14 @@ impl Bench {
         let volumes = Volumes::open(&self.volumes)?;
         let state = self.folder.path().join("state");
         let events = Events::new(|_| {});
-        let options = RunOptions { volumes: &volumes, state: &state, parallelism: 1, fresh: true, events };
+        let options = RunOptions {
+            executors: &self.executors,
+            volumes: &volumes,
+            state: &state,
+            parallelism: 1,
+            fresh: true,
+            events,
+        };
         let done = self.runtime.block_on(job::run(&self.job, options, &Stop::default()))?;
         let (mut rows, mut cpu) = (0, 0);
         for slot in &done.slots {

@@ -4,13 +4,16 @@
 //! limits are on; batches have 8,192 rows.
 #![forbid(unsafe_code)]
 
+mod bomb;
 mod figure;
 mod job;
 mod memory;
 mod native;
+mod placement;
 mod project;
 mod sample;
 mod start;
+mod tenants;
 mod udf;
 
 use figure::Report;
@@ -22,6 +25,10 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 const ROWS: usize = 8_192;
 
 fn main() -> Result<()> {
+    // Before there is a thread: this may be an executor or a compiler of the benches themselves.
+    if lockgate_executor::child(std::env::args_os()).is_some() {
+        return Ok(());
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     // `cargo test --all-targets` runs benches as well, in the dev profile and without this flag.
@@ -30,9 +37,11 @@ fn main() -> Result<()> {
     }
     let filter = arguments.iter().find(|argument| !argument.starts_with('-')).cloned();
     let report = Report { json: has("--json"), filter: filter.unwrap_or_default() };
+    placement::measure(&report)?;
     udf::measure(&report)?;
     start::measure(&report)?;
     job::measure(&report)?;
+    tenants::measure(&report)?;
     memory::measure(&report)
 }
 

@@ -1,6 +1,8 @@
-//! `run/memory`: the most memory that `lockgate run` holds while it runs the flights, compiling the component included.
+//! `run/memory`: the most memory that `lockgate run` and the processes that it starts hold at once while it runs the
+//! flights, compiling the component included; and `executor/memory`, what an idle executor has for itself.
 
 use crate::figure::{Figure, Report, median};
+use crate::project::executors;
 use crate::{Result, from_environment, root};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +15,11 @@ const RUNS: usize = 3;
 /// # Errors
 /// When the run fails.
 pub fn measure(report: &Report) -> Result<()> {
+    if report.wants("executor/memory") {
+        let executors = executors(2)?;
+        let private = private(executors.of(&"benches".parse()?)?.pid())?;
+        report.show(&Figure { name: "executor/memory", bytes: Some(private), ..Figure::default() })?;
+    }
     if !report.wants("run/memory") {
         return Ok(());
     }
@@ -46,17 +53,37 @@ fn peak() -> Result<f64> {
     }
 }
 
-/// The high-water mark of the resident set, in bytes. The kernel keeps it (`VmHWM` in proc_pid_status(5)), so that
-/// only what is added in the last millisecond before the end is missed.
+/// The most that the resident sets of a process and its children had together, in bytes, looked at each millisecond.
+/// What they share (the program, the arena) is counted for each.
 fn watch(child: &mut Child) -> Result<f64> {
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
+    let mut peak = 0;
     while child.try_wait()?.is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.parse().ok());
-        peak = peak.max(kibibytes.unwrap_or(0.0) * 1024.0);
+        peak = peak.max(family(child.id()));
         std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(peak)
+    Ok(peak as f64)
+}
+
+fn family(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<u32> = children.flat_map(|line| numbers(&line)).collect();
+    let own = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    kibibytes(&own, "VmRSS:") * 1024 + children.into_iter().map(family).sum::<u64>()
+}
+
+fn numbers(line: &str) -> Vec<u32> {
+    line.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+}
+
+/// Bytes that a process shares with nobody.
+fn private(pid: u32) -> Result<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    Ok((kibibytes(&rollup, "Private_Clean:") + kibibytes(&rollup, "Private_Dirty:")) * 1024)
+}
+
+/// The number behind `key` in a file of `/proc`.
+fn kibibytes(text: &str, key: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.trim().parse().ok()).unwrap_or(0)
 }

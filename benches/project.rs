@@ -10,9 +10,19 @@ use lockgate_core::statement::Kind;
 use lockgate_core::trust::development::{self, Allowed, Keys};
 use lockgate_core::verify::{Bundle, Verified};
 use lockgate_core::{Error, Timestamp};
-use lockgate_executor::{Compiler, Input, infer};
+use lockgate_executor::jail::Policy;
+use lockgate_executor::{Compiler, ExecutorOptions, Executors, Input};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Executors that are this very program.
+///
+/// # Errors
+/// When they cannot be had.
+pub fn executors(slots: u32) -> Result<Executors> {
+    let jail = Policy::Required;
+    Ok(Executors::new(ExecutorOptions { program: None, slots, memory: 2 << 30, nice: 0, jail })?)
+}
 
 /// A manifest with its components.
 pub struct Project {
@@ -20,6 +30,11 @@ pub struct Project {
     pub manifest: Manifest,
     /// Its components.
     pub parts: BTreeMap<lockgate_core::Name, Part>,
+}
+
+/// A compiler of the program that is built along with the benches.
+pub fn compiler() -> Compiler {
+    Compiler::new()
 }
 
 impl Project {
@@ -31,19 +46,20 @@ impl Project {
     pub fn new(manifest: &str, sample: Option<&Path>) -> Result<Self> {
         let mut manifest = Manifest::parse_toml(manifest, "lockgate.toml").map_err(first)?;
         let folder = from_environment("LOCKGATE_COMPONENTS")?;
-        let compiler = Compiler::new(&Limits::default())?;
+        let compiler = compiler();
         let mut parts = BTreeMap::new();
         for name in manifest.component.keys() {
             let wasm = read(&folder.join(format!("{name}.wasm")))?;
-            let info = Compiler::inspect(&wasm)?;
-            let describe = compiler.describe(&wasm, &Limits::default())?;
+            let info = compiler.inspect(&wasm)?;
+            let describe = compiler.describe(&executors(1)?.of(&"author".parse()?)?, &wasm, &Limits::default())?;
             let (imports, exports) = (info.imports.into_iter().collect(), info.exports.into_iter().collect());
             parts.insert(name.clone(), Part { wasm, describe, imports, exports });
         }
         for source in manifest.source.values_mut() {
             if let (None, Some(sample), Some(format)) = (&source.schema, sample, Planner::file_format(source)) {
                 let mut input = Whole(read(sample)?.into());
-                source.schema = Some(infer(&format, &sample.to_string_lossy(), &mut input)?);
+                let executor = executors(1)?.of(&"author".parse()?)?;
+                source.schema = Some(executor.infer(&format, &sample.to_string_lossy(), &mut input)?);
             }
         }
         Ok(Self { manifest, parts })

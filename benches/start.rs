@@ -1,13 +1,14 @@
-//! `start/cached`: from the bytes of a bundle to its first batch, in an executor that has never seen it, when the
+//! `start/cached` and `executor/start`: from the bytes of a bundle to its first batch, in an executor that has never seen it, when the
 //! component was compiled before.
 //!
 //! Everything is what a TaskManager and a slot do: the chain of trust and the bundle are verified, the artefact is read
-//! from the cache and its MAC checked, the slot's thread starts, asks for its assignment, loads the artefact, compares
-//! `describe` with what was signed, makes an instance and calls it. The engine is there beforehand: it is the process's.
+//! from the cache and its MAC checked, the slot asks for its task, makes the run's engine, maps the artefact, compares
+//! `describe` with what was signed, makes an instance and calls it. For the first row the process is there beforehand: it
+//! is the tenant's. The second starts it as well.
 
 use crate::Result;
 use crate::figure::Report;
-use crate::project::{Project, first, keys, now};
+use crate::project::{Project, compiler, executors, first, keys, now};
 use crate::sample::{Pair, part};
 use lockgate_core::bundle::ReadLimits;
 use lockgate_core::marks::Marks;
@@ -15,10 +16,10 @@ use lockgate_core::planner::Planner;
 use lockgate_core::trust::development::{Allowed, chain, domain};
 use lockgate_core::verify::{Admission, Request, verify};
 use lockgate_executor::protocol::{SplitGrant, VERSION, Verb, payload};
-use lockgate_executor::{Assignment, Compiler, ComponentGrant, Executor, ExecutorOptions, SlotHandle};
+use lockgate_executor::{Assignment, ComponentGrant, SlotHandle, Task};
 use lockgate_taskmanager::artefact_cache::{ArtefactCache, ArtefactId};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MANIFEST: &str = r#"
 [job]
@@ -39,9 +40,7 @@ input = "q1"
 connector = "discard"
 "#;
 
-/// The inputs that the slot asks for.
-const ASSIGNMENT: u32 = 0;
-const ARTEFACT: u32 = 1;
+/// The input that stands for the split.
 const SPLIT: u32 = 2;
 
 /// Measures the row.
@@ -49,7 +48,7 @@ const SPLIT: u32 = 2;
 /// # Errors
 /// When anything of it fails.
 pub fn measure(report: &Report) -> Result<()> {
-    if !report.wants("start/cached") {
+    if !report.wants("start/cached") && !report.wants("executor/start") {
         return Ok(());
     }
     let project = Project::new(MANIFEST, None)?;
@@ -73,18 +72,17 @@ pub fn measure(report: &Report) -> Result<()> {
 
     let bundle = verify(&request, bytes.as_slice())?.bundle;
     let component = bundle.components().next().ok_or("no component")?;
-    let plan = Planner::plan(bundle.manifest(), bundle.descriptions(), &BTreeMap::new()).map_err(first)?;
-    let compiler = Compiler::new(&plan.limits)?;
+    let compiler = compiler();
     let folder = tempfile::tempdir()?;
     let cache = ArtefactCache::open(&folder.path().join("cache"), 1 << 30)?;
     let tenant = job.tenant.clone();
-    let id = ArtefactId { tenant, component: component.digest, compatibility: compiler.compatibility() };
+    let id = ArtefactId { tenant, component: component.digest, compatibility: compiler.compatibility()? };
     cache.put(&id, &compiler.compile(&bundle, component.name)?)?;
-    let options = ExecutorOptions { slots: 1, functions: 1, memory: plan.limits.memory, stack: plan.limits.stack };
-
-    let ours = part(|| {
-        let executor = Executor::start(&options)?;
+    let warm = executors(1)?;
+    let measured = |cold: bool| {
+        let warm = warm.of(&job.tenant)?;
         let begun = Instant::now();
+        let executor = if cold { executors(1)?.of(&job.tenant)? } else { warm };
         let accepted = verify(&request, bytes.as_slice())?;
         let artefact = cache.get(&id).ok_or("the artefact is not in the cache")?;
         let manifest = accepted.bundle.manifest();
@@ -92,34 +90,40 @@ pub fn measure(report: &Report) -> Result<()> {
         let component = accepted.bundle.components().next().ok_or("no component")?;
         let grant = ComponentGrant {
             digest: component.digest,
-            input: ARTEFACT,
-            size: artefact.len() as u64,
+            code: executor.put(component.digest, &artefact)?,
             describe: component.describe.to_vec(),
         };
         let assignment = Assignment {
+            run: 1,
+            slots: 1,
             tenant: manifest.job.tenant.clone(),
             job: manifest.job.name.clone(),
             clock: 0,
             plan,
             components: BTreeMap::from([(component.name.clone(), grant)]),
         };
-        let (mut handle, _running) = executor.slot(0)?;
+        let task = Task::Job(Box::new(assignment)).encode()?;
+        let (handle, _) = executor.slot(Duration::from_secs(10))?;
         let mut ended = None;
-        serve(&mut handle, &assignment.encode()?, &artefact, || ended = ended.or(Some(begun.elapsed())))?;
+        serve(handle, &task, || ended = ended.or(Some(begun.elapsed())))?;
         ended.ok_or_else(|| "the slot has never called its function".into())
-    });
-    Pair { ours, native: None, records: 1 }.measure("start/cached", report)
+    };
+    for (name, cold) in [("start/cached", false), ("executor/start", true)] {
+        if report.wants(name) {
+            Pair { ours: part(|| measured(cold)), native: None, records: 1 }.measure(name, report)?;
+        }
+    }
+    Ok(())
 }
 
 /// Answers a slot until its end; `called` is told when the first batch is through.
-fn serve(handle: &mut SlotHandle, assignment: &[u8], artefact: &[u8], mut called: impl FnMut()) -> Result<()> {
+fn serve(mut handle: SlotHandle, task: &[u8], mut called: impl FnMut()) -> Result<()> {
     let mut granted = false;
     while let Some(ask) = handle.receive()? {
         match ask.verb {
             Verb::Hello { .. } => handle.answer(&ask, u64::from(VERSION), &[])?,
-            Verb::Read { input, offset } => {
-                let document = if input == ASSIGNMENT { assignment } else { artefact };
-                let rest = document.get(usize::try_from(offset)?..).unwrap_or_default();
+            Verb::Read { offset, .. } => {
+                let rest = task.get(usize::try_from(offset)?..).unwrap_or_default();
                 let part = rest.get(..rest.len().min(ask.length as usize)).unwrap_or_default();
                 handle.answer(&ask, part.len() as u64, part)?;
             }
@@ -131,6 +135,7 @@ fn serve(handle: &mut SlotHandle, assignment: &[u8], artefact: &[u8], mut called
             Verb::End => {
                 let end: lockgate_executor::protocol::End = payload::read(&handle.bytes(&ask)?)?;
                 handle.answer(&ask, 0, &[])?;
+                handle.finish();
                 return end.failed.map_or(Ok(()), |failed| Err(failed.error().into()));
             }
             _ => {

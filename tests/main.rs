@@ -7,5 +7,7 @@
 mod harness;
 mod hostile;
 mod house;
+mod inputs;
+mod jail;
 mod jobs;
 mod killed;

@@ -1,5 +1,6 @@
 //! From a manifest's text to a job that is ready to run, over the bytes of a signed bundle.
 
+use super::guest::compiler;
 use super::home::examples;
 use lockgate_core::bundle::{Draft, Package, Part};
 use lockgate_core::manifest::{Manifest, Source};
@@ -92,7 +93,7 @@ pub fn prepare_manifest(manifest: Manifest, parts: &[(&str, Part)]) -> Result<Pr
 /// # Errors
 /// As [`job::prepare`].
 pub fn prepare_bundle(bundle: &Verified<Bundle>) -> Result<Prepared> {
-    job::prepare(bundle, &BTreeMap::new(), &CACHE)
+    job::prepare(bundle, &BTreeMap::new(), compiler(), &CACHE)
 }
 
 /// Compiled components, shared by all tests and by the processes that they start.
@@ -113,7 +114,9 @@ fn infer(source: &Source) -> Vec<lockgate_core::types::Field> {
     let folder = if volume.as_str() == "flights" { "data/flights" } else { "data" };
     let bytes = std::fs::read(examples().join(folder).join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let format = Format { kind, compression: Compression::Auto };
-    lockgate_executor::infer(&format, &path, &mut InMemory(bytes.into())).expect("a schema")
+    let executor =
+        lockgate_executor::testing::executors(1).of(&Name::new("author").expect("a name")).expect("an executor");
+    executor.infer(&format, &path, &mut InMemory(bytes.into())).expect("a schema")
 }
 
 struct InMemory(bytes::Bytes);

@@ -3,6 +3,7 @@
 use super::read::{self, Rows};
 use lockgate_core::{Code, Name};
 use lockgate_executor::protocol::{FunctionUsage, LogLine};
+use lockgate_executor::{Executors, testing};
 use lockgate_taskmanager::job::{self, Event, Events, Prepared, Report, RunOptions, Stop};
 use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ fn temporary() -> tempfile::TempDir {
 pub struct Run {
     pub slots: u32,
     pub fresh: bool,
+    /// The executors; some of its own if none.
+    pub executors: Option<Arc<Executors>>,
     /// Sees every event, with the means to stop the run.
     pub watch: Option<Watch>,
 }
@@ -40,7 +43,7 @@ pub type Watch = Box<dyn Fn(&Event, &Stop) + Send + Sync>;
 
 impl Default for Run {
     fn default() -> Self {
-        Self { slots: 1, fresh: false, watch: None }
+        Self { slots: 1, fresh: false, executors: None, watch: None }
     }
 }
 
@@ -123,7 +126,15 @@ impl Home {
             }
         });
         let state = self.root.join("state");
-        let options = RunOptions { volumes: &volumes, state: &state, parallelism: run.slots, fresh: run.fresh, events };
+        let executors = run.executors.unwrap_or_else(|| Arc::new(testing::executors(run.slots)));
+        let options = RunOptions {
+            executors: &executors,
+            volumes: &volumes,
+            state: &state,
+            parallelism: run.slots,
+            fresh: run.fresh,
+            events,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let result = runtime.block_on(job::run(job, options, &stop));
         let logs = std::mem::take(&mut *logs.lock().unwrap());

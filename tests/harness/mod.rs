@@ -8,8 +8,9 @@ mod bundle;
 mod guest;
 mod home;
 mod read;
+pub mod suite;
 
 pub use bundle::{admit, allowed, draft, keys, manifest, now, prepare, prepare_bundle, prepare_manifest};
-pub use guest::{component, part};
+pub use guest::{compiler, component, language, part};
 pub use home::{Home, Ran, Run, examples};
 pub use read::{Rows, csv, parquet_columns};

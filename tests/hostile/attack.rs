@@ -1,7 +1,8 @@
 //! An attack as a job of its own, with an honest job of another tenant beside it in the same process, and whether both
 //! ended as they must.
 
-use crate::harness::{self, Home, Ran};
+use crate::harness::suite::Ended;
+use crate::harness::{self, Home, Ran, Run};
 use lockgate_core::Code;
 use lockgate_core::bundle::Part;
 use lockgate_core::error::code;
@@ -23,8 +24,17 @@ pub enum Verdict {
     Harmless,
 }
 
-/// The name of an attack, and how it got away if it did.
-pub type Outcome = (String, Result<(), String>);
+impl Verdict {
+    /// How an attack ended, for the table. What is refused is never run, so nobody pays; the rest is billed to the job.
+    pub fn of(self, group: &'static str, name: &str, result: Result<(), String>) -> Ended {
+        let (verdict, billed) = match self {
+            Self::Refused(code) => (format!("refused {code}"), "nobody"),
+            Self::Fails(code) => (format!("fails {code}"), "its job"),
+            Self::Harmless => ("harmless".to_owned(), "its job"),
+        };
+        Ended { group, name: name.to_owned(), verdict, billed, result }
+    }
+}
 
 /// Where rows that fail go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,6 +91,9 @@ pub fn job(part: Part, function: &str, on_error: OnError, limits: &str) -> lockg
     harness::prepare(&manifest(function, on_error, "", limits), &[("guest", part)])
 }
 
+/// What guests say when they got hold of something that they must not have.
+const GIVEN: &str = "the host gave";
+
 /// Runs an attack beside the neighbour and compares how it ended.
 pub fn attempt(part: Part, function: &str, limits: &str, verdict: Verdict) -> Result<(), String> {
     let prepared = job(part, function, OnError::Fail, limits);
@@ -95,6 +108,9 @@ pub fn attempt(part: Part, function: &str, limits: &str, verdict: Verdict) -> Re
             match &ran.result {
                 Err(error) => {
                     tame(&error.to_string())?;
+                    if error.to_string().contains(GIVEN) {
+                        return Err(format!("the guest got what it must not have: {error}"));
+                    }
                     let nothing = home.rows("good").is_empty();
                     if !nothing {
                         return Err("the job failed and yet has output".into());
@@ -132,16 +148,22 @@ pub fn survive(part: Part, function: &str) -> Result<(), String> {
 /// Runs a job while the neighbour runs, which must not notice.
 pub fn beside(job: &Prepared) -> Result<(Home, Ran), String> {
     let home = Home::with_rows(0..ROWS);
+    let ran = beside_in(&home, job, Run::default())?;
+    Ok((home, ran))
+}
+
+/// Runs a job in a home while the neighbour runs in another, which must not notice.
+pub fn beside_in(home: &Home, job: &Prepared, run: Run) -> Result<Ran, String> {
     let (ran, neighbour) = std::thread::scope(|scope| {
         let neighbour = scope.spawn(|| {
             let home = Home::with_rows(0..NEIGHBOURS);
             let ran = home.run(&NEIGHBOUR);
             (home, ran)
         });
-        (home.run(job), neighbour.join().expect("the neighbour's thread"))
+        (home.run_as(job, run), neighbour.join().expect("the neighbour's thread"))
     });
     check_neighbour(&neighbour.0, &neighbour.1).map_err(|why| format!("the neighbour {why}"))?;
-    Ok((home, ran))
+    Ok(ran)
 }
 
 /// Rows of the neighbour's job.

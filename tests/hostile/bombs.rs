@@ -1,15 +1,18 @@
 //! Components whose only weapon is their form: small to send and dear to compile. All are refused by their bounds,
 //! before the compiler sees them.
 
-use super::attack::{Outcome, Verdict, attempt};
+use super::attack::{Verdict, attempt};
 use super::wat::forged;
+use crate::harness::suite::Ended;
 use lockgate_core::error::code::*;
 
 /// Runs them all.
-pub fn outcomes() -> impl Iterator<Item = Outcome> {
-    bombs()
-        .into_iter()
-        .map(|(name, wasm, code)| (name.to_owned(), attempt(forged(wasm), "f", "", Verdict::Refused(code))))
+pub fn outcomes() -> Vec<Ended> {
+    let refused = |(name, wasm, code)| {
+        let verdict = Verdict::Refused(code);
+        verdict.of("compile", name, attempt(forged(wasm), "f", "", verdict))
+    };
+    bombs().into_iter().map(refused).collect()
 }
 
 fn bombs() -> Vec<(&'static str, Vec<u8>, lockgate_core::Code)> {
@@ -26,6 +29,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>, lockgate_core::Code)> {
         ("giant-br-table", function(&[], &[br_table(100_001), vec![0x0b]].concat()), too_large),
         ("many-br-tables", function(&[], &[br_table(60_000), br_table(60_000), vec![0x0b]].concat()), too_large),
         ("one-long-function", function(&[], &[vec![0x01; 1 << 20], vec![0x0b]].concat()), too_large),
+        ("100000-functions", functions(100_000), too_large),
         ("200001-functions", functions(200_001), too_large),
         ("a-million-functions", functions(1_000_000), too_large),
         ("many-types", module(&[section(1, &[leb(50_001), [0x60, 0, 0].repeat(50_001)].concat())]), too_large),
@@ -58,12 +62,12 @@ fn function(locals: &[(usize, u8)], body: &[u8]) -> Vec<u8> {
 }
 
 /// A component around a module with `count` functions that do nothing.
-fn functions(count: usize) -> Vec<u8> {
+pub fn functions(count: usize) -> Vec<u8> {
     alike(count, &[], &[0x0b])
 }
 
 /// A component around a module with `count` functions that are all alike.
-fn alike(count: usize, locals: &[(usize, u8)], body: &[u8]) -> Vec<u8> {
+pub fn alike(count: usize, locals: &[(usize, u8)], body: &[u8]) -> Vec<u8> {
     let groups = locals.iter().flat_map(|(count, kind)| [leb(*count), vec![*kind]].concat()).collect();
     let body = [leb(locals.len()), groups, body.to_vec()].concat();
     let declared = section(3, &[leb(count), vec![0; count]].concat());
@@ -94,29 +98,29 @@ fn long_name() -> Vec<u8> {
     module(&[types(), section(3, &[1, 0]), export, section(10, &[1, 2, 0, 0x0b])])
 }
 
-fn types() -> Vec<u8> {
+pub fn types() -> Vec<u8> {
     section(1, &[1, 0x60, 0, 0])
 }
 
 /// A component around one core module.
-fn module(sections: &[Vec<u8>]) -> Vec<u8> {
+pub fn module(sections: &[Vec<u8>]) -> Vec<u8> {
     component(&[section(1, &core(sections))])
 }
 
-fn core(sections: &[Vec<u8>]) -> Vec<u8> {
+pub fn core(sections: &[Vec<u8>]) -> Vec<u8> {
     [b"\0asm\x01\0\0\0".to_vec(), sections.concat()].concat()
 }
 
-fn component(sections: &[Vec<u8>]) -> Vec<u8> {
+pub fn component(sections: &[Vec<u8>]) -> Vec<u8> {
     [b"\0asm\x0d\0\x01\0".to_vec(), sections.concat()].concat()
 }
 
-fn section(id: u8, bytes: &[u8]) -> Vec<u8> {
+pub fn section(id: u8, bytes: &[u8]) -> Vec<u8> {
     [vec![id], leb(bytes.len()), bytes.to_vec()].concat()
 }
 
 /// Unsigned LEB128.
-fn leb(mut value: usize) -> Vec<u8> {
+pub fn leb(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = (value & 0x7f) as u8;

@@ -1,122 +1,131 @@
 //! What each function of the hostile guest must meet.
 
-use super::attack::{self, Outcome, Verdict, attempt, divide};
+use super::attack::{self, Verdict, attempt, divide};
+use super::wat::FUEL;
+use crate::harness::suite::Ended;
 use crate::harness::{self, Home};
 use Verdict::{Fails, Harmless};
 use lockgate_core::Code;
 use lockgate_core::error::code::{self, *};
 
-/// More fuel, for attacks that are not after fuel.
-const FUEL: &str = "fuel-per-batch = \"500M\"";
-
-/// Function, limits that differ from the defaults, how a batch of it ends, and how a row alone ends where that differs.
-const CASES: &[(&str, &str, Verdict, &[Code])] = &[
-    ("honest", "", Harmless, &[]),
-    ("no-port", "", Fails(OUTPUT_PORTS), &[]),
-    ("two-ports", "", Fails(OUTPUT_PORTS), &[]),
-    ("no-column", "", Fails(OUTPUT_COLUMNS), &[]),
-    ("two-columns", "", Fails(OUTPUT_COLUMNS), &[]),
-    ("no-buffer", "", Fails(OUTPUT_BUFFERS), &[]),
-    ("two-buffers", "", Fails(OUTPUT_BUFFERS), &[]),
-    ("short-buffer", "", Fails(BUFFER_LENGTH), &[]),
-    ("long-buffer", "", Fails(BUFFER_LENGTH), &[]),
-    ("more-rows", "", Fails(ROW_COUNT), &[]),
-    ("huge-rows", "", Fails(code::OUTPUT_ROWS), &[]),
-    ("fewer-rows-without-origin", "", Fails(ROW_COUNT), &[]),
-    ("validity-short", "", Fails(VALIDITY_LENGTH), &[]),
-    ("validity-long", "", Fails(VALIDITY_LENGTH), &[]),
-    ("null-where-none-may-be", "", Fails(UNEXPECTED_NULL), &[]),
-    ("bool-short", "", Fails(BUFFER_LENGTH), &[]),
-    ("bool-long", "", Fails(BUFFER_LENGTH), &[]),
-    ("offsets-short", "", Fails(BUFFER_LENGTH), &[]),
-    ("offsets-from-one", "", Fails(OFFSETS_START), &[]),
-    ("offsets-fall", "", Fails(OFFSETS_ORDER), &[OFFSETS_END]),
-    ("offsets-negative", "", Fails(OFFSETS_ORDER), &[]),
-    ("offsets-overrun", "", Fails(OFFSETS_END), &[]),
-    ("offsets-end-early", "", Fails(OFFSETS_END), &[]),
-    ("utf8-invalid", "", Fails(NOT_UTF8), &[]),
-    ("utf8-split", "", Fails(SPLIT_CHARACTER), &[OFFSETS_END]),
-    ("binary-offsets-fall", "", Fails(OFFSETS_ORDER), &[OFFSETS_END]),
-    ("decimal-too-wide", "", Fails(DECIMAL_RANGE), &[]),
-    ("origin-short", "", Fails(ORIGIN_LENGTH), &[]),
-    ("origin-odd", "", Fails(ORIGIN_LENGTH), &[]),
-    ("origin-falls", "", Fails(ORIGIN_ORDER), &[]),
-    ("origin-overruns", "", Fails(ORIGIN_RANGE), &[]),
-    ("failed-odd", "", Fails(FAILED_LENGTH), &[]),
-    ("failed-overruns", "", Fails(FAILED_RANGE), &[]),
-    ("failed-twice", "", Fails(FAILED_ORDER), &[]),
-    ("failed-falls", "", Fails(FAILED_ORDER), &[]),
-    ("failed-too-few-messages", "", Fails(BUFFER_LENGTH), &[FAILED_RANGE]),
-    ("failed-no-messages", "", Fails(OUTPUT_BUFFERS), &[]),
-    ("failed-bad-text", "", Fails(NOT_UTF8), &[]),
-    ("failed-and-kept", "", Fails(FAILED_WITH_OUTPUT), &[]),
-    ("loop", "", Fails(OUT_OF_FUEL), &[]),
-    ("loop-on-seven", "", Fails(OUT_OF_FUEL), &[]),
+/// Group, function, limits that differ from the defaults, how a batch of it ends, and how a row alone ends where that differs.
+const CASES: &[(&str, &str, &str, Verdict, &[Code])] = &[
+    ("contract", "honest", "", Harmless, &[]),
+    ("contract", "no-port", "", Fails(OUTPUT_PORTS), &[]),
+    ("contract", "two-ports", "", Fails(OUTPUT_PORTS), &[]),
+    ("contract", "no-column", "", Fails(OUTPUT_COLUMNS), &[]),
+    ("contract", "two-columns", "", Fails(OUTPUT_COLUMNS), &[]),
+    ("contract", "no-buffer", "", Fails(OUTPUT_BUFFERS), &[]),
+    ("contract", "two-buffers", "", Fails(OUTPUT_BUFFERS), &[]),
+    ("contract", "short-buffer", "", Fails(BUFFER_LENGTH), &[]),
+    ("contract", "long-buffer", "", Fails(BUFFER_LENGTH), &[]),
+    ("contract", "more-rows", "", Fails(ROW_COUNT), &[]),
+    ("contract", "huge-rows", "", Fails(code::OUTPUT_ROWS), &[]),
+    ("contract", "fewer-rows-without-origin", "", Fails(ROW_COUNT), &[]),
+    ("contract", "validity-short", "", Fails(VALIDITY_LENGTH), &[]),
+    ("contract", "validity-long", "", Fails(VALIDITY_LENGTH), &[]),
+    ("contract", "null-where-none-may-be", "", Fails(UNEXPECTED_NULL), &[]),
+    ("contract", "bool-short", "", Fails(BUFFER_LENGTH), &[]),
+    ("contract", "bool-long", "", Fails(BUFFER_LENGTH), &[]),
+    ("contract", "offsets-short", "", Fails(BUFFER_LENGTH), &[]),
+    ("contract", "offsets-from-one", "", Fails(OFFSETS_START), &[]),
+    ("contract", "offsets-fall", "", Fails(OFFSETS_ORDER), &[OFFSETS_END]),
+    ("contract", "offsets-negative", "", Fails(OFFSETS_ORDER), &[]),
+    ("contract", "offsets-overrun", "", Fails(OFFSETS_END), &[]),
+    ("contract", "offsets-end-early", "", Fails(OFFSETS_END), &[]),
+    ("contract", "utf8-invalid", "", Fails(NOT_UTF8), &[]),
+    ("contract", "utf8-split", "", Fails(SPLIT_CHARACTER), &[OFFSETS_END]),
+    ("contract", "binary-offsets-fall", "", Fails(OFFSETS_ORDER), &[OFFSETS_END]),
+    ("contract", "decimal-too-wide", "", Fails(DECIMAL_RANGE), &[]),
+    ("contract", "origin-short", "", Fails(ORIGIN_LENGTH), &[]),
+    ("contract", "origin-odd", "", Fails(ORIGIN_LENGTH), &[]),
+    ("contract", "origin-falls", "", Fails(ORIGIN_ORDER), &[]),
+    ("contract", "origin-overruns", "", Fails(ORIGIN_RANGE), &[]),
+    ("contract", "failed-odd", "", Fails(FAILED_LENGTH), &[]),
+    ("contract", "failed-overruns", "", Fails(FAILED_RANGE), &[]),
+    ("contract", "failed-twice", "", Fails(FAILED_ORDER), &[]),
+    ("contract", "failed-falls", "", Fails(FAILED_ORDER), &[]),
+    ("contract", "failed-too-few-messages", "", Fails(BUFFER_LENGTH), &[FAILED_RANGE]),
+    ("contract", "failed-no-messages", "", Fails(OUTPUT_BUFFERS), &[]),
+    ("contract", "failed-bad-text", "", Fails(NOT_UTF8), &[]),
+    ("contract", "failed-and-kept", "", Fails(FAILED_WITH_OUTPUT), &[]),
+    ("cpu", "loop", "", Fails(OUT_OF_FUEL), &[]),
+    ("cpu", "loop-on-seven", "", Fails(OUT_OF_FUEL), &[]),
     // A stack of Rust lies at the bottom of the memory, and this one falls out of it.
-    ("recursion", "", Fails(GUEST_TRAP), &[]),
-    ("memory-fill", "", Fails(OUT_OF_FUEL), &[]),
-    ("memory-copy", "", Fails(OUT_OF_FUEL), &[]),
-    ("grow", FUEL, Fails(MEMORY_LIMIT), &[]),
-    ("grow-at-once", FUEL, Fails(MEMORY_LIMIT), &[]),
-    ("leak", "", Harmless, &[]),
-    ("log-flood", FUEL, Harmless, &[]),
-    ("log-giant", FUEL, Harmless, &[]),
-    ("log-escapes", "", Harmless, &[]),
-    ("print-flood", FUEL, Harmless, &[]),
-    ("log-storm", "", Fails(OUT_OF_FUEL), &[]),
-    ("config-storm", "", Fails(OUT_OF_FUEL), &[]),
-    ("config-giant-name", FUEL, Fails(OUT_OF_FUEL), &[]),
-    ("clock-storm", "", Fails(OUT_OF_FUEL), &[]),
-    ("sleep", FUEL, Harmless, &[]),
-    ("random-storm", "", Fails(OUT_OF_FUEL), &[]),
-    ("giant-error", FUEL, Fails(GUEST_ERROR), &[]),
-    ("escape-error", "", Fails(GUEST_ERROR), &[]),
-    ("failure-flood", "", Fails(ROW_REFUSED), &[]),
-    ("amplify-rows", FUEL, Fails(code::OUTPUT_ROWS), &[]),
-    ("amplify-bytes", FUEL, Fails(code::OUTPUT_BYTES), &[]),
-    ("many-columns", FUEL, Fails(OUTPUT_COLUMNS), &[]),
-    ("many-buffers", FUEL, Fails(OUTPUT_BUFFERS), &[]),
-    ("large-buffers", FUEL, Fails(code::OUTPUT_BYTES), &[]),
-    ("panic", "", Fails(GUEST_TRAP), &[]),
-    ("panic-on-seven", "", Fails(GUEST_TRAP), &[]),
-    ("fail-on-seven", "", Fails(GUEST_ERROR), &[]),
-    ("unreachable", "", Fails(GUEST_TRAP), &[]),
-    ("division", "", Fails(GUEST_TRAP), &[]),
-    ("out-of-bounds", "", Fails(GUEST_TRAP), &[]),
-    ("null-call", "", Fails(GUEST_TRAP), &[]),
-    ("exit", "", Fails(GUEST_EXIT), &[]),
-    ("exit-with-code", "", Fails(GUEST_EXIT), &[]),
-    ("abort", "", Fails(GUEST_TRAP), &[]),
-    ("open-a-file", "", Fails(GUEST_ERROR), &[]),
-    ("list-the-root", "", Fails(GUEST_ERROR), &[]),
-    ("write-a-file", "", Fails(GUEST_ERROR), &[]),
-    ("connect", "", Fails(GUEST_ERROR), &[]),
-    ("listen", "", Fails(GUEST_ERROR), &[]),
-    ("datagram", "", Fails(GUEST_ERROR), &[]),
-    ("resolve", "", Fails(GUEST_ERROR), &[]),
-    ("spawn", "", Fails(GUEST_ERROR), &[]),
-    ("arguments", "", Fails(GUEST_ERROR), &[]),
-    ("environment", "", Fails(GUEST_ERROR), &[]),
-    ("standard-input", "", Fails(GUEST_ERROR), &[]),
-    ("host-clock", FUEL, Fails(GUEST_ERROR), &[]),
+    ("cpu", "recursion", "", Fails(GUEST_TRAP), &[]),
+    ("cpu", "memory-fill", "", Fails(OUT_OF_FUEL), &[]),
+    ("cpu", "memory-copy", "", Fails(OUT_OF_FUEL), &[]),
+    ("memory", "grow", FUEL, Fails(MEMORY_LIMIT), &[]),
+    ("memory", "grow-at-once", FUEL, Fails(MEMORY_LIMIT), &[]),
+    ("memory", "leak", "", Harmless, &[]),
+    ("memory", "log-flood", FUEL, Harmless, &[]),
+    ("memory", "log-giant", FUEL, Harmless, &[]),
+    ("memory", "log-escapes", "", Harmless, &[]),
+    ("memory", "print-flood", FUEL, Harmless, &[]),
+    ("cpu", "log-storm", "", Fails(OUT_OF_FUEL), &[]),
+    ("cpu", "config-storm", "", Fails(OUT_OF_FUEL), &[]),
+    ("memory", "config-giant-name", FUEL, Fails(OUT_OF_FUEL), &[]),
+    ("cpu", "clock-storm", "", Fails(OUT_OF_FUEL), &[]),
+    ("cpu", "sleep", FUEL, Harmless, &[]),
+    ("cpu", "random-storm", "", Fails(OUT_OF_FUEL), &[]),
+    ("memory", "giant-error", FUEL, Fails(GUEST_ERROR), &[]),
+    ("memory", "escape-error", "", Fails(GUEST_ERROR), &[]),
+    ("memory", "failure-flood", "", Fails(ROW_REFUSED), &[]),
+    ("memory", "amplify-rows", FUEL, Fails(code::OUTPUT_ROWS), &[]),
+    ("memory", "amplify-bytes", FUEL, Fails(code::OUTPUT_BYTES), &[]),
+    ("memory", "many-columns", FUEL, Fails(OUTPUT_COLUMNS), &[]),
+    ("memory", "many-buffers", FUEL, Fails(OUTPUT_BUFFERS), &[]),
+    ("memory", "large-buffers", FUEL, Fails(code::OUTPUT_BYTES), &[]),
+    ("traps", "panic", "", Fails(GUEST_TRAP), &[]),
+    ("traps", "panic-on-seven", "", Fails(GUEST_TRAP), &[]),
+    ("traps", "fail-on-seven", "", Fails(GUEST_ERROR), &[]),
+    ("traps", "unreachable", "", Fails(GUEST_TRAP), &[]),
+    ("traps", "division", "", Fails(GUEST_TRAP), &[]),
+    ("traps", "out-of-bounds", "", Fails(GUEST_TRAP), &[]),
+    ("traps", "null-call", "", Fails(GUEST_TRAP), &[]),
+    ("traps", "exit", "", Fails(GUEST_EXIT), &[]),
+    ("traps", "exit-with-code", "", Fails(GUEST_EXIT), &[]),
+    ("traps", "abort", "", Fails(GUEST_TRAP), &[]),
+    ("escape", "open-a-file", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "list-the-root", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "write-a-file", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "connect", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "listen", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "datagram", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "resolve", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "spawn", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "arguments", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "environment", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "standard-input", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "parent-directory", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "own-memory-as-a-file", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "symbolic-link", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "remove-a-file", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "working-directory", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "run-a-program", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "unix-time", FUEL, Fails(GUEST_ERROR), &[]),
+    ("escape", "sleep-as-a-clock", "", Fails(GUEST_ERROR), &[]),
+    ("escape", "entropy-of-addresses", "", Harmless, &[]),
+    ("escape", "host-clock", FUEL, Fails(GUEST_ERROR), &[]),
 ];
 
 /// Runs them all, each once so that a failure fails the job and once so that it goes to the dead letters.
-pub fn outcomes() -> impl Iterator<Item = Outcome> {
-    CASES.iter().map(|(function, limits, verdict, alone)| {
-        let outcome = attempt(harness::part("hostile"), function, limits, *verdict).and_then(|()| match verdict {
+pub fn outcomes() -> Vec<Ended> {
+    let run = |(group, function, limits, verdict, alone): &(&'static str, &str, &str, Verdict, &[Code])| {
+        let result = attempt(harness::part("hostile"), function, limits, *verdict).and_then(|()| match verdict {
             Fails(code) => divide(harness::part("hostile"), function, limits, &[&[*code], *alone].concat()),
             _ => Ok(()),
         });
-        ((*function).to_owned(), outcome)
-    })
+        verdict.of(group, function, result)
+    };
+    CASES.iter().map(run).collect()
 }
 
 #[test]
 fn every_function_of_the_guest_has_a_verdict() {
     let described: Vec<String> =
         harness::part("hostile").describe.iter().map(|function| function.name.clone()).collect();
-    let mut expected: Vec<&str> = CASES.iter().map(|(function, ..)| *function).collect();
+    let mut expected: Vec<&str> = CASES.iter().map(|(_, function, ..)| *function).collect();
     expected.sort_unstable();
     let mut found: Vec<&str> = described.iter().map(String::as_str).collect();
     found.sort_unstable();

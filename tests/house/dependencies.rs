@@ -108,7 +108,7 @@ fn the_engine_is_built_with_cranelift_only() {
     assert_eq!(engine.len(), 1, "one wasmtime");
     let features: Vec<&str> = GRAPH.node(&engine[0].id).features.iter().map(|feature| feature.as_str()).collect();
     assert!(features.contains(&"cranelift"), "{features:?}");
-    for feature in ["winch", "threads", "cache", "profiling", "debug", "wat", "all-arch"] {
+    for feature in ["winch", "threads", "parallel-compilation", "cache", "profiling", "debug", "wat", "all-arch"] {
         assert!(!features.contains(&feature), "wasmtime is built with {feature}");
     }
 }

@@ -5,6 +5,7 @@ mod backup;
 mod build;
 mod completions;
 mod diff;
+mod doctor;
 mod explain;
 mod inspect;
 mod jobmanager;
@@ -84,6 +85,8 @@ pub enum Command {
     Backup(backup::Backup),
     /// Puts a backup in place as a new data directory, or only checks it.
     Restore(backup::Restore),
+    /// Shows which walls this machine can raise around executors.
+    Doctor(doctor::Doctor),
     /// Explains an error code.
     Explain(explain::Explain),
     /// Writes a completion script for a shell.
@@ -117,6 +120,7 @@ impl Command {
             Self::Audit(audit) => audit.run(output),
             Self::Backup(backup) => backup.run(output),
             Self::Restore(restore) => restore.run(output),
+            Self::Doctor(doctor) => doctor.run(output),
             Self::Explain(explain) => explain.run(output),
             Self::Completions(completions) => completions.run(),
         }

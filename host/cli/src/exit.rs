@@ -9,7 +9,7 @@ pub const OK: u8 = 0;
 pub const REFUSED: u8 = 1;
 /// The command line is not understood. The same as clap's own.
 pub const USAGE: u8 = 2;
-/// A file of this machine could not be read or written.
+/// A file of this machine could not be read or written, or the machine lacks a wall that is required.
 pub const MACHINE: u8 = 3;
 /// Lockgate itself is at fault.
 pub const INTERNAL: u8 = 4;
@@ -22,7 +22,7 @@ pub const HELP: &str = "Exit codes:
   0  done
   1  refused, or the job failed
   2  the command line is not understood
-  3  a file of this machine could not be read or written, or is there already
+  3  a file of this machine could not be read or written, or is there already; or the machine lacks a required wall
   4  Lockgate itself is at fault
   130  stopped by Ctrl-C before the end
 
@@ -32,7 +32,7 @@ pub const HELP: &str = "Exit codes:
 pub fn code(errors: &[Error]) -> u8 {
     match errors.first().map(Error::code) {
         Some(code::USAGE) => USAGE,
-        Some(code::IO | code::FILE_EXISTS) => MACHINE,
+        Some(code::IO | code::FILE_EXISTS | code::WALLS_MISSING) => MACHINE,
         Some(code::STORE_FULL | code::STORE_FAILED | code::STORE_IN_USE | code::RESTORE_REFUSED) => MACHINE,
         Some(code::INTERRUPTED | code::JOB_CANCELLED | code::CALL_CANCELLED) => INTERRUPTED,
         Some(code::INTERNAL) | None => INTERNAL,

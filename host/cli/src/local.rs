@@ -1,12 +1,63 @@
 //! What names mean on this machine, as the command line and a configuration file say it.
 
-use lockgate_core::Result;
+use lockgate_core::limits::Limits;
+use lockgate_core::plan::Format;
+use lockgate_core::types::{Field, FunctionDescription};
+use lockgate_core::{Name, Result};
+use lockgate_executor::{Compiler, ComponentInfo, Executor, ExecutorOptions, Executors, Input};
 use lockgate_taskmanager::config::Config;
 use lockgate_taskmanager::volume::Volumes;
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
+/// Bytes of memory of an executor that only looks.
+const MEMORY: u64 = 2 << 30;
+
+/// Looks at an author's own components and data in the same jails as a TaskManager at a tenant's: a component may have
+/// come from elsewhere, data mostly has.
+pub struct Author {
+    compiler: Compiler,
+    options: ExecutorOptions,
+    /// Started when it is first needed.
+    executor: OnceCell<Executor>,
+}
+
+impl Author {
+    /// What a component imports and exports.
+    ///
+    /// # Errors
+    /// As [`Compiler::inspect`].
+    pub fn inspect(&self, component: &[u8]) -> Result<ComponentInfo> {
+        self.compiler.inspect(component)
+    }
+
+    /// What a component says of its functions.
+    ///
+    /// # Errors
+    /// As [`Compiler::describe`], and `LG09nn` if no executor can be started.
+    pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
+        self.compiler.describe(self.executor()?, component, limits)
+    }
+
+    /// The schema of a file.
+    ///
+    /// # Errors
+    /// As [`Executor::infer`], and `LG09nn` if no executor can be started.
+    pub fn infer(&self, format: &Format, split: &str, input: &mut dyn Input) -> Result<Vec<Field>> {
+        self.executor()?.infer(format, split, input)
+    }
+
+    fn executor(&self) -> Result<&Executor> {
+        if let Some(executor) = self.executor.get() {
+            return Ok(executor);
+        }
+        let started = Executors::new(self.options.clone())?.of(&Name::new("author")?)?;
+        Ok(self.executor.get_or_init(|| started))
+    }
+}
+
 /// The flags that say what volumes are.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Machine {
     /// What a volume is on this machine; may be given several times.
     #[arg(long = "volume", value_name = "NAME=DIRECTORY")]
@@ -28,6 +79,16 @@ impl Machine {
         };
         self.volumes.iter().try_for_each(|flag| config.add_volume(flag))?;
         Ok(config)
+    }
+
+    /// What looks at an author's own components and data.
+    ///
+    /// # Errors
+    /// As [`Machine::config`].
+    pub fn author(&self) -> Result<Author> {
+        let config = self.config()?;
+        let compiler = Compiler::new().with_policy(config.jail);
+        Ok(Author { compiler, options: config.executors(1, MEMORY), executor: OnceCell::new() })
     }
 
     /// The volumes, opened.

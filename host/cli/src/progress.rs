@@ -76,6 +76,7 @@ impl Progress {
                 self.0.line(&format!("{goes_on}{splits} {of}{bytes} in {slots} slot{s}"));
             }
             Event::Usage { slot, usage } | Event::Committed { slot, usage, .. } => self.0.show(slot, usage),
+            Event::Restarted { error } => self.0.line(&format!("the executor died and is started again: {error}")),
             Event::Log { lines, .. } => lines.iter().for_each(|line| self.0.log(line)),
         }
     }

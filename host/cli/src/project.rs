@@ -1,6 +1,7 @@
 //! A project on the author's machine: its manifest and components, and the bundle that is made of them.
 
 use crate::files;
+use crate::local::{Author, Machine};
 use lockgate_core::bundle::{Draft, Package, Part};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
@@ -11,7 +12,7 @@ use lockgate_core::statement::{Kind, Release};
 use lockgate_core::trust::Audience;
 use lockgate_core::types::FunctionDescription;
 use lockgate_core::{Error, Name, Timestamp};
-use lockgate_executor::{Compiler, Input};
+use lockgate_executor::Input;
 use lockgate_taskmanager::source;
 use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
@@ -119,20 +120,21 @@ impl Project {
     ///
     /// # Errors
     /// All that is wrong, with places in the manifest.
-    pub fn build(&self, volumes: &Volumes, values: &BTreeMap<Name, String>) -> Result<Built, Errors> {
+    pub fn build(&self, machine: &Machine, values: &BTreeMap<Name, String>) -> Result<Built, Errors> {
+        let volumes = machine.volumes().map_err(|error| vec![error])?;
         let mut manifest = self.manifest.clone();
         let limits = Limits::with(&manifest.limits);
-        let compiler = Compiler::new(&limits).map_err(|error| vec![error])?;
+        let author = machine.author().map_err(|error| vec![error])?;
         let (mut parts, mut errors) = (BTreeMap::new(), Errors::new());
         for (name, component) in &manifest.component {
-            match self.part(&compiler, &limits, name, component) {
+            match self.part(&author, &limits, name, component) {
                 Ok(part) => drop(parts.insert(name.clone(), part)),
                 Err(error) => errors.push(error.at(format!("component {name}"))),
             }
         }
         if errors.is_empty() {
             for (name, source) in &mut manifest.source {
-                if let Err(error) = infer(source, volumes) {
+                if let Err(error) = infer(source, &volumes, &author) {
                     errors.push(error.at(format!("source {name}")));
                 }
             }
@@ -149,7 +151,7 @@ impl Project {
 
     fn part(
         &self,
-        compiler: &Compiler,
+        author: &Author,
         limits: &Limits,
         name: &Name,
         component: &manifest::Component,
@@ -162,8 +164,8 @@ impl Project {
         let file = redirected(path, std::env::var_os("CARGO_TARGET_DIR")).unwrap_or(file);
         let help = "build it (`cargo build --release --target wasm32-wasip2`) or correct the path";
         let wasm = files::read(&file, MAX_COMPONENT).map_err(|error| error.help(help))?;
-        let info = Compiler::inspect(&wasm)?;
-        let describe = compiler.describe(&wasm, limits)?;
+        let info = author.inspect(&wasm)?;
+        let describe = author.describe(&wasm, limits)?;
         Ok(Part {
             wasm,
             describe,
@@ -224,7 +226,7 @@ pub fn writes_stdout(plan: &Plan) -> bool {
 }
 
 /// Gives a source whose format has no schema of its own the one that the first file of its data has.
-fn infer(source: &mut manifest::Source, volumes: &Volumes) -> Result<(), Error> {
+fn infer(source: &mut manifest::Source, volumes: &Volumes, author: &Author) -> Result<(), Error> {
     if source.schema.is_some() || source.connector != "file" {
         return Ok(());
     }
@@ -239,7 +241,7 @@ fn infer(source: &mut manifest::Source, volumes: &Volumes) -> Result<(), Error> 
     let splits = connected.splits()?;
     let Some(split) = splits.first() else { return Ok(()) };
     let mut input = FileInput(connected.open(split)?);
-    source.schema = Some(lockgate_executor::infer(&format, &split.name, &mut input)?);
+    source.schema = Some(author.infer(&format, &split.name, &mut input)?);
     Ok(())
 }
 

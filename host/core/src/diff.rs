@@ -29,6 +29,8 @@ pub struct Diff {
     pub parameters: Changes,
     /// The range of the parallelism before and after, if it changes.
     pub parallelism: Option<(Parallelism, Parallelism)>,
+    /// When the job is started again after a failure, before and after, if that changes.
+    pub restart: Option<(String, String)>,
     /// The version before and after.
     pub version: (u64, u64),
 }
@@ -102,8 +104,14 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
         nodes: Changes::of(&nodes(old), &nodes(new)),
         parameters: Changes::of(&old.parameters.iter().collect(), &new.parameters.iter().collect()),
         parallelism: (range != new_range).then_some((range, new_range)),
+        restart: Some((restarts(old), restarts(new))).filter(|(old, new)| old != new),
         version: (old.job.version, new.job.version),
     }
+}
+
+/// When the job is started again after a failure, in words.
+fn restarts(manifest: &Manifest) -> String {
+    manifest.restart_strategy().map_or_else(|error| error.cause().to_owned(), |strategy| strategy.to_string())
 }
 
 fn names<T>(map: &BTreeMap<Name, T>) -> BTreeMap<&Name, ()> {
@@ -129,6 +137,9 @@ impl Diff {
         }
         if let Some((old, new)) = self.parallelism {
             lines.push(format!("changes the parallelism from {} to {}", range(old), range(new)));
+        }
+        if let Some((old, new)) = &self.restart {
+            lines.push(format!("restarts after a failure: {new} (before: {old})"));
         }
         self.components.lines("component", &mut lines);
         self.nodes.lines("node", &mut lines);
@@ -156,6 +167,7 @@ pub fn capabilities(manifest: &Manifest, imports: &BTreeMap<Name, Vec<String>>) 
     lines.push(format!("runs on {}", range(manifest.job.parallelism)));
     lines.extend(manifest.parameters.iter().map(|(name, parameter)| settable(name, parameter)));
     lines.push(failures(manifest));
+    lines.push(format!("restarts after a failure: {}", restarts(manifest)));
     lines
 }
 
@@ -280,7 +292,7 @@ mod tests {
             .replace("2013/*", "*/*")
             .replace("version = 1", "version = 2\nparallelism = 4")
             .replace("score\"\n", "rate\"\n")
-            + "[limits]\nmemory = \"1 GiB\"\ndeadline = \"1 s\"\n[component.more]\n[sink.copy]\ninput = \"flights\"\nconnector = \"file\"\nvolume = \"results\"\npath = \"copy/\"\n";
+            + "[restart]\nstrategy = \"none\"\n[limits]\nmemory = \"1 GiB\"\ndeadline = \"1 s\"\n[component.more]\n[sink.copy]\ninput = \"flights\"\nconnector = \"file\"\nvolume = \"results\"\npath = \"copy/\"\n";
         let lines = diff(&manifest(OLD), &manifest(&new)).lines();
         assert_eq!(
             lines,
@@ -291,6 +303,7 @@ mod tests {
                 "raises limit memory from 64 MiB to 1 GiB",
                 "lowers limit deadline from 10 s to 1 s",
                 "changes the parallelism from 1 slot to 4 slots",
+                "restarts after a failure: none (before: without end, after 1 s to 1 min)",
                 "adds component more",
                 "adds node copy",
                 "changes node flights",
@@ -314,6 +327,7 @@ mod tests {
         has("component delays asks for acme:db/query, which is not granted");
         has("memory 64 MiB, fuel-per-batch 10 M, fuel-per-record 100 k");
         has("may set weight (decimal, at least 0, at most 1)");
+        has("restarts after a failure: without end, after 1 s to 1 min");
         has("rows that fail are written to dead");
         assert!(!lines.iter().any(|line| line.contains("wasi:cli")));
     }

@@ -6,8 +6,10 @@
 
 mod check;
 pub mod path;
+mod restart;
 mod text;
 
+pub use restart::Restart;
 pub use text::locate;
 
 use crate::grant::{Mode, ResourceKind, Touch};
@@ -41,6 +43,9 @@ pub struct Manifest {
     /// Limits that differ from the defaults.
     #[serde(default)]
     pub limits: PartialLimits,
+    /// What follows on a failure; exponential delay if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
     /// What may be set at submission without a new signature.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<Name, Parameter>,

@@ -1,8 +1,10 @@
-//! Points in time as signed documents have them: whole seconds, written as RFC 3339 in UTC (`2026-11-22T10:00:00Z`).
+//! Points in time as signed documents have them: whole seconds, written as RFC 3339 in UTC (`2026-11-22T10:00:00Z`);
+//! and as the control plane counts them, in milliseconds, because leases and back-offs are shorter than documents live.
 
 use crate::error::{Error, Result, code};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -72,9 +74,48 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+/// Milliseconds since 1970-01-01T00:00:00Z, by the JobManager's clock.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// This much later.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; nothing if it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<Timestamp> for UnixMillis {
+    fn from(time: Timestamp) -> Self {
+        Self(time.seconds().unsigned_abs().saturating_mul(1_000))
+    }
+}
+
+impl From<UnixMillis> for Timestamp {
+    fn from(time: UnixMillis) -> Self {
+        Self::from_seconds(i64::try_from(time.0 / 1_000).unwrap_or(i64::MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milliseconds_and_seconds_fit_each_other() {
+        let time: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let millis = UnixMillis::from(time).plus(Duration::from_millis(999));
+        assert_eq!((millis.0 % 1_000, Timestamp::from(millis)), (999, time));
+        assert_eq!(UnixMillis(5).since(UnixMillis(7)), Duration::ZERO);
+        assert_eq!(Timestamp::from(UnixMillis(u64::MAX).plus(Duration::MAX)), Timestamp::MAX);
+    }
 
     #[test]
     fn one_spelling_only() {

@@ -24,8 +24,10 @@
 //! Every document goes through audience, expiry and marks as it is read.
 
 mod bundle;
+mod reliance;
 
 pub use bundle::{Bundle, ComponentRef};
+pub use reliance::{Reliance, upgrade};
 
 use crate::bundle::{Package, ReadLimits};
 use crate::dsse::{Envelope, Signed};
@@ -178,30 +180,7 @@ pub fn verify(request: &Request<'_>, reader: impl Read) -> Result<Accepted> {
 /// # Errors
 /// `LG0419` if it is revoked, other `LG04nn` if the documents are refused.
 pub fn review(request: &Request<'_>, bundle: &Verified<Bundle>) -> Result<(Marks, Option<(String, Timestamp)>)> {
-    let mut marks = request.marks.clone();
-    let now = marks.advance_clock(request.now)?;
-    let mut clock = Clock::new(now, true);
-    let chain = Chain::verify(request.scope(), &mut marks, &mut clock)?;
-    if chain.policy.epoch != bundle.epoch() {
-        let cause =
-            format!("job {} was admitted in epoch {} of tenant {}", bundle.job(), bundle.epoch(), request.tenant);
-        return Err(Error::new(code::WRONG_EPOCH, cause).help("Start the job again under the tenant's new documents."));
-    }
-    chain.check_revoked(bundle.job(), bundle.digests())?;
-    let revoked = |key| chain.root.revoked_keys.contains(key) || chain.status.revoked_keys.contains(key);
-    let left = bundle.signers().iter().filter(|key| !revoked(key)).count();
-    if u32::try_from(left).is_ok_and(|left| left < bundle.threshold()) {
-        let cause = format!(
-            "job {} has {left} signers left that are not revoked, {} are needed",
-            bundle.job(),
-            bundle.threshold()
-        );
-        return Err(Error::new(code::REVOKED, cause));
-    }
-    within_policy(bundle.predicate(), &chain)?;
-    clock.require(&title(bundle.predicate()), bundle.predicate().expires, code::EXPIRED)?;
-    let next_expiry = clock.settle(bundle.predicate().grace_seconds)?;
-    Ok((marks, next_expiry))
+    Reliance::of(bundle).review(request)
 }
 
 impl<'a> Request<'a> {
@@ -253,23 +232,9 @@ fn open<'a>(envelope: &'a Envelope, chain: &Chain) -> Result<Signed<'a>> {
 
 /// What is touched is granted, and limits and parallelism are within the policy's ceilings.
 fn within_policy(predicate: &Predicate, chain: &Chain) -> Result<Limits> {
-    let policy = &chain.policy;
-    if let Some(touch) = predicate.touches().iter().find(|touch| !policy.grants.iter().any(|grant| grant.covers(touch)))
-    {
-        let cause = format!(
-            "{} asks for {}, which its tenant's policy does not grant",
-            title(predicate),
-            statement::show(touch)
-        );
-        return Err(Error::new(code::NOT_GRANTED, cause));
-    }
-    let (asked, allowed) = (predicate.manifest.job.parallelism.max, policy.max_parallelism);
-    if asked > allowed {
-        let cause =
-            format!("{} asks for a parallelism of {asked}, its tenant's policy allows {allowed}", title(predicate));
-        return Err(Error::new(code::PARALLELISM_ABOVE_CEILING, cause));
-    }
-    Limits::with(&predicate.manifest.limits).within(&policy.ceilings)
+    let job = &predicate.manifest.job;
+    reliance::covered(&title(predicate), &predicate.touches(), job.parallelism.max, chain)?;
+    Limits::with(&predicate.manifest.limits).within(&chain.policy.ceilings)
 }
 
 /// The status must name this release as current, and the job's mark must let it pass; what it touches beyond the marked

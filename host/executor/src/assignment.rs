@@ -1,19 +1,51 @@
-//! What a slot is told to run: the plan and where its artefacts are, as JSON that the slot reads as input 0.
+//! What a slot is told to do, as JSON that it reads as input 0: run a job, or look at something for an author.
 
+use crate::code::CodeRange;
 use crate::protocol::payload;
-use lockgate_core::plan::Plan;
+use lockgate_core::limits::Limits;
+use lockgate_core::plan::{Format, Plan};
 use lockgate_core::types::FunctionDescription;
 use lockgate_core::{Digest, Name, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The most bytes of an assignment.
+/// The most bytes of a task.
 pub const MAX_BYTES: u64 = 16 << 20;
+
+/// What a slot does.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Task {
+    /// Runs its part of a job.
+    Job(Box<Assignment>),
+    /// Asks a component for its functions.
+    Describe {
+        /// The compiled component.
+        code: CodeRange,
+        /// What it may use.
+        limits: Limits,
+    },
+    /// Infers the schema of a split.
+    Infer {
+        /// Its format.
+        format: Format,
+        /// Its name.
+        split: String,
+        /// The input that holds it.
+        input: u32,
+        /// Its bytes, if known.
+        size: Option<u64>,
+    },
+}
 
 /// A job, ready to run in a slot.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
+    /// Which run of which job this is: slots with the same number share an engine.
+    pub run: u64,
+    /// How many slots have that number.
+    pub slots: u32,
     /// Whose job it is.
     pub tenant: Name,
     /// Which job it is.
@@ -27,21 +59,19 @@ pub struct Assignment {
     pub components: BTreeMap<Name, ComponentGrant>,
 }
 
-/// A compiled component that a slot may read.
+/// A compiled component that a slot may load.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComponentGrant {
     /// The digest of the WebAssembly component, as it was signed.
     pub digest: Digest,
-    /// The input that holds the artefact.
-    pub input: u32,
-    /// The artefact's bytes.
-    pub size: u64,
+    /// Where the artefact is.
+    pub code: CodeRange,
     /// What its `describe` says, as it was signed. The slot asks again before it reads the first record.
     pub describe: Vec<FunctionDescription>,
 }
 
-impl Assignment {
+impl Task {
     /// The bytes of input 0.
     ///
     /// # Errors

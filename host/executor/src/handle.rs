@@ -4,21 +4,25 @@
 //! its ticket must be the next; whether an input, a sink or an epoch is open is the TaskManager's to check.
 
 use crate::link::{Link, gone};
+use crate::process::Lease;
 use crate::protocol::{Answer, Ask, REGION_BYTES};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use std::collections::BTreeMap;
 
-/// A TaskManager's end of a task slot.
+/// A TaskManager's end of a task slot that runs. It must be [finished](SlotHandle::finish) after the slot's last ask; if it
+/// is dropped before, the executor is not what it should be, and is killed.
 pub struct SlotHandle {
-    link: Link,
+    /// None only while it is dropped.
+    link: Option<Link>,
     tickets: u64,
     lent: BTreeMap<u64, u32>,
+    lease: Option<Lease>,
 }
 
 impl SlotHandle {
-    pub(crate) fn new(link: Link) -> Self {
-        Self { link, tickets: 0, lent: BTreeMap::new() }
+    pub(crate) fn new(link: Link, lease: Option<Lease>) -> Self {
+        Self { link: Some(link), tickets: 0, lent: BTreeMap::new(), lease }
     }
 
     /// Waits for the next ask; none when the slot has ended.
@@ -26,17 +30,19 @@ impl SlotHandle {
     /// # Errors
     /// `LG0901` or `LG0902` if the slot does not keep to the protocol: it must be ended.
     pub fn receive(&mut self) -> Result<Option<Ask>> {
-        let Some(frame) = self.link.receive() else { return Ok(None) };
+        let link = self.link.as_mut().ok_or_else(gone)?;
+        let Some(frame) = link.receive()? else { return Ok(None) };
         let ask = Ask::decode(&frame)?;
         let wrong = |what: &str| Error::new(code::PROTOCOL_RANGE, format!("ticket {}: {what}", ask.ticket));
         if ask.ticket != self.tickets + 1 {
             return Err(wrong("not the next ticket"));
         }
-        if ask.region >= self.link.arena.regions() || self.lent.values().any(|region| *region == ask.region) {
+        if ask.region >= link.arena.regions() || self.lent.values().any(|region| *region == ask.region) {
             return Err(wrong("a region that is not the slot's to lend"));
         }
         self.tickets = ask.ticket;
         self.lent.insert(ask.ticket, ask.region);
+        self.tell();
         Ok(Some(ask))
     }
 
@@ -45,7 +51,7 @@ impl SlotHandle {
     /// # Errors
     /// `LG0902` if the ask is not open.
     pub fn bytes(&self, ask: &Ask) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(ask.length as usize);
+        let mut bytes = Vec::new();
         self.bytes_into(ask, &mut bytes)?;
         Ok(bytes)
     }
@@ -58,15 +64,15 @@ impl SlotHandle {
         if self.lent.get(&ask.ticket) != Some(&ask.region) {
             return Err(Error::new(code::PROTOCOL_RANGE, format!("ticket {} is not open", ask.ticket)));
         }
-        self.link.arena.copy_out(ask.region, ask.length as usize, out)
+        self.link.as_ref().ok_or_else(gone)?.arena.copy_out(ask.region, ask.length as usize, out)
     }
 
     /// Answers an open ask with a value and bytes.
     ///
     /// # Errors
-    /// `LG0902` if the ask is not open or the bytes do not fit, `LG0904` if the slot has ended.
+    /// `LG0902` if the bytes do not fit, `LG0904` if the ask is not open.
     pub fn answer(&mut self, ask: &Ask, value: u64, bytes: &[u8]) -> Result<()> {
-        self.finish(ask, false, value, bytes)
+        self.settle(ask, false, value, bytes)
     }
 
     /// Refuses an open ask.
@@ -80,15 +86,45 @@ impl SlotHandle {
         };
         let text = text.as_bytes();
         let text = text.get(..text.len().min(4_096)).unwrap_or_default();
-        self.finish(ask, true, u64::from(error.code().number()), text)
+        self.settle(ask, true, u64::from(error.code().number()), text)
     }
 
-    fn finish(&mut self, ask: &Ask, refused: bool, value: u64, bytes: &[u8]) -> Result<()> {
+    /// Gives the slot back, whose last ask has been answered.
+    pub fn finish(mut self) {
+        if let (Some(link), Some(lease)) = (self.link.take(), self.lease.take()) {
+            lease.give_back(link);
+        }
+    }
+
+    /// Tells the slot to stop at once. It still has to be served to its last ask; the watchdog sees to it that this
+    /// comes soon.
+    pub fn stop(&self) {
+        if let Some(lease) = &self.lease {
+            lease.stop();
+        }
+    }
+
+    /// Why the executor has ended, as far as it is known.
+    pub fn death(&self) -> Error {
+        self.lease.as_ref().map_or_else(gone, Lease::death)
+    }
+
+    fn settle(&mut self, ask: &Ask, refused: bool, value: u64, bytes: &[u8]) -> Result<()> {
         let region = self.lent.remove(&ask.ticket).ok_or_else(gone)?;
+        self.tell();
+        let link = self.link.as_mut().ok_or_else(gone)?;
         let length = bytes.len().min(REGION_BYTES);
-        self.link.arena.copy_in(region, bytes)?;
+        link.arena.copy_in(region, bytes)?;
         let length = u32::try_from(length).unwrap_or(0);
-        self.link.send(Answer { ticket: ask.ticket, refused, length, value }.encode())
+        link.send(Answer { ticket: ask.ticket, refused, length, value }.encode());
+        Ok(())
+    }
+
+    /// Lets the watchdog know whether it is the slot's turn or the TaskManager's.
+    fn tell(&self) {
+        if let Some(lease) = &self.lease {
+            lease.owes(!self.lent.is_empty());
+        }
     }
 }
 
@@ -98,6 +134,8 @@ mod tests {
     use crate::link::link;
     use crate::port::Port;
     use crate::protocol::{SLOT_REGIONS, VERSION, Verb};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     fn ask(ticket: u64, region: u32) -> Ask {
@@ -111,12 +149,12 @@ mod tests {
             (ask(0, 0), "an old ticket"),
             (ask(1, SLOT_REGIONS), "a region that is not there"),
         ] {
-            let (slot, end) = link();
+            let (mut slot, end) = link();
             slot.send(bad.encode()).unwrap();
-            assert_eq!(SlotHandle::new(end).receive().unwrap_err().code(), code::PROTOCOL_RANGE, "{why}");
+            assert_eq!(SlotHandle::new(end, None).receive().unwrap_err().code(), code::PROTOCOL_RANGE, "{why}");
         }
-        let (slot, end) = link();
-        let mut handle = SlotHandle::new(end);
+        let (mut slot, end) = link();
+        let mut handle = SlotHandle::new(end, None);
         slot.send(ask(1, 0).encode()).unwrap();
         slot.send(ask(2, 0).encode()).unwrap();
         handle.receive().unwrap().unwrap();
@@ -124,18 +162,33 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_asks_does_not_fit() {
-        let (slot, _end) = link();
-        for ticket in 1..=u64::from(SLOT_REGIONS) {
+    fn a_flood_of_asks_is_found_out() {
+        let (mut slot, end) = link();
+        for ticket in 1..=u64::from(SLOT_REGIONS) + 1 {
             slot.send(ask(ticket, 0).encode()).unwrap();
         }
-        assert_eq!(slot.send(ask(99, 0).encode()).unwrap_err().code(), code::EXECUTOR_GONE);
+        assert_eq!(SlotHandle::new(end, None).receive().unwrap_err().code(), code::PROTOCOL_RANGE);
+    }
+
+    #[test]
+    fn a_bell_without_an_ask_is_found_out() {
+        let (slot, end) = link();
+        let (stop, ringing) = (Arc::new(AtomicBool::new(false)), slot);
+        let stopped = Arc::clone(&stop);
+        let rings = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                ringing.ring();
+            }
+        });
+        assert_eq!(SlotHandle::new(end, None).receive().unwrap_err().code(), code::PROTOCOL_RANGE);
+        stop.store(true, Ordering::Relaxed);
+        rings.join().unwrap();
     }
 
     #[test]
     fn an_ask_is_answered_once() {
-        let (slot, end) = link();
-        let mut handle = SlotHandle::new(end);
+        let (mut slot, end) = link();
+        let mut handle = SlotHandle::new(end, None);
         slot.send(ask(1, 3).encode()).unwrap();
         let open = handle.receive().unwrap().unwrap();
         handle.answer(&open, 7, b"x").unwrap();
@@ -147,7 +200,7 @@ mod tests {
     fn a_refused_write_comes_up_at_a_later_ask() {
         let (slot, end) = link();
         let other = thread::spawn(move || {
-            let mut handle = SlotHandle::new(end);
+            let mut handle = SlotHandle::new(end, None);
             while let Some(ask) = handle.receive().unwrap() {
                 match ask.verb {
                     Verb::Hello { .. } => handle.answer(&ask, u64::from(VERSION), &[]).unwrap(),
@@ -156,7 +209,8 @@ mod tests {
                 }
             }
         });
-        let mut port = Port::open(slot).unwrap();
+        let mut port = Port::new(slot);
+        port.hello().unwrap();
         port.post(Verb::Write { sink: 0, epoch: 1 }, b"1").unwrap();
         let ahead = port.read_ahead(1, 0, 3).unwrap();
         let mut back = Vec::new();
@@ -171,6 +225,6 @@ mod tests {
     fn nothing_waits_for_an_end_that_is_gone() {
         let (slot, end) = link();
         drop(end);
-        assert_eq!(Port::open(slot).err().map(|error| error.code()), Some(code::EXECUTOR_GONE));
+        assert_eq!(Port::new(slot).hello().unwrap_err().code(), code::EXECUTOR_GONE);
     }
 }

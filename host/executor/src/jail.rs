@@ -12,21 +12,24 @@
 //! 2. [`shed`]: descriptors, privileges, priority.
 //! 3. [`landlock`]: no file, no port, no signal, no abstract socket.
 //! 4. map the arena and close its descriptor, then [`limit`].
-//! 5. make all threads.
+//! 5. make all threads, then [`no_more_threads`].
 //! 6. [`seal`]: the filter, on all threads. Nothing of the tenant is touched before.
 
 #[cfg(feature = "testing")]
 pub mod attempt;
-#[cfg(feature = "testing")]
-mod attempt_work;
+mod cgroup;
+mod clone;
 mod enter;
 mod filter;
+mod probe;
 mod process;
 mod seal;
 mod spawn;
 mod walls;
 
-pub use enter::{ResourceLimits, landlock, limit, root, shed};
+pub use cgroup::{Cgroup, Cgroups};
+pub use enter::{ResourceLimits, landlock, limit, no_more_threads, root, shed};
+pub use probe::{Finding, Report, probe};
 pub use process::{Cause, Child, Exit};
 pub use seal::{Profile, seal};
 pub use spawn::{MAX_DESCRIPTORS, Namespaces, spawn};

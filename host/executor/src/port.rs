@@ -3,7 +3,7 @@
 //! Writes and reads ahead are not waited for, so that moving bytes overlaps with work; a refusal of one of them comes up
 //! at the next ask. Regions are the only budget: no ask without one, so nothing here can grow.
 
-use crate::link::{Link, gone};
+use crate::link::{SlotLink, gone};
 use crate::protocol::{Answer, Ask, REGION_BYTES, SLOT_REGIONS, VERSION, Verb, payload};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// A slot's end of the protocol.
 pub(crate) struct Port {
-    link: Link,
+    link: SlotLink,
     tickets: u64,
     free: Vec<u32>,
     under_way: BTreeMap<u64, UnderWay>,
@@ -33,19 +33,24 @@ struct UnderWay {
 pub(crate) struct Ticket(u64);
 
 impl Port {
-    /// A port on `link`; asks for the other side's version.
-    pub(crate) fn open(link: Link) -> Result<Self> {
+    /// A port on `link`.
+    pub(crate) fn new(link: SlotLink) -> Self {
         let free = (0..SLOT_REGIONS).collect();
-        let mut port =
-            Self { link, tickets: 0, free, under_way: BTreeMap::new(), answered: BTreeMap::new(), refused: None };
-        let version = port.call(Verb::Hello { version: VERSION }, &[], &mut Vec::new())?;
-        if version != u64::from(VERSION) {
-            return Err(Error::new(
-                code::PROTOCOL_MESSAGE,
-                format!("the TaskManager speaks version {version}, not {VERSION}"),
-            ));
+        Self { link, tickets: 0, free, under_way: BTreeMap::new(), answered: BTreeMap::new(), refused: None }
+    }
+
+    /// Asks for the other side's version.
+    pub(crate) fn hello(&mut self) -> Result<()> {
+        let version = self.call(Verb::Hello { version: VERSION }, &[], &mut Vec::new())?;
+        if version == u64::from(VERSION) {
+            return Ok(());
         }
-        Ok(port)
+        Err(Error::new(code::PROTOCOL_MESSAGE, format!("the TaskManager speaks version {version}, not {VERSION}")))
+    }
+
+    /// The link, for the slot's next run.
+    pub(crate) fn into_link(self) -> SlotLink {
+        self.link
     }
 
     /// Asks and waits: `bytes` go in the region, what comes back in it is appended to `back`. The answer's value.

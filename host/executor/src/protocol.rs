@@ -20,7 +20,7 @@
 
 pub mod payload;
 
-pub use payload::{Commit, End, Failed, FunctionUsage, LogLine, NodeUsage, SplitGrant, SplitPosition, Usage};
+pub use payload::{Commit, End, Failed, FunctionUsage, LogLine, NodeUsage, Outcome, SplitGrant, SplitPosition, Usage};
 
 use lockgate_core::error::{Code, code};
 use lockgate_core::{Error, Result};

@@ -6,15 +6,16 @@
 
 mod functions;
 mod input;
+mod looks;
 mod sinks;
 
-use crate::assignment::{self, Assignment};
-use crate::executor::{Control, Shared};
-use crate::link::Link;
+use crate::assignment::{self, Assignment, Task};
+use crate::link::SlotLink;
 use crate::port::Port;
 use crate::protocol::{
     ASSIGNMENT, Commit, End, Failed, NodeUsage, REGION_BYTES, SplitGrant, SplitPosition, Usage, Verb, payload,
 };
+use crate::shared::{Control, Run, Shared};
 use functions::{Functions, Lines, send_logs};
 use input::Reading;
 use lockgate_core::error::code;
@@ -31,24 +32,43 @@ use std::time::{Duration, Instant};
 /// How often counters are sent.
 const USAGE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs a slot from its first ask to its last.
-pub(crate) fn run(link: Link, shared: &Shared, control: &Control) {
-    // Without the TaskManager there is nobody to tell.
-    let Ok(mut port) = Port::open(link) else { return };
+/// Runs a slot from its first ask to its last; its link, for the next run.
+pub(crate) fn run(link: SlotLink, shared: &Shared) -> SlotLink {
+    let control = Control::new(link.controls());
+    let mut port = Port::new(link);
     let (mut usage, lines) = (Usage::default(), Lines::default());
     // A library that panics on a hostile file fails the job, and nothing that it touched is used again.
     let done = catch_unwind(AssertUnwindSafe(|| {
-        let mut slot = Slot::open(&mut port, shared, control, &lines)?;
-        let done = slot.run(&mut port);
-        usage = slot.usage();
-        done
+        port.hello()?;
+        match task(&mut port, &control)? {
+            Task::Job(assignment) => {
+                let run = shared.run(&assignment)?;
+                let mut slot = Slot::open(*assignment, &run, &control, &lines)?;
+                let done = slot.run(&mut port);
+                usage = slot.usage();
+                done.map(|()| None)
+            }
+            other => looks::look(&other, &mut port, shared, &control).map(Some),
+        }
     }));
     let broken = |_| Err(Error::new(code::EXECUTOR_GONE, "the task slot broke down on what it was given"));
-    let done = done.unwrap_or_else(broken);
-    // The last that a guest said is often why it failed.
+    let (outcome, failed) = match done.unwrap_or_else(broken) {
+        Ok(outcome) => (outcome, None),
+        Err(error) => (None, Some(Failed::of(&error))),
+    };
+    // The last that a guest said is often why it failed. Without the TaskManager there is nobody to tell.
     let _ = send_logs(&lines, &mut port);
-    let end = End { failed: done.err().map(|error| Failed::of(&error)), usage };
-    let _ = port.call_with(Verb::End, &end);
+    let _ = port.call_with(Verb::End, &End { failed, usage, outcome });
+    port.into_link()
+}
+
+fn task(port: &mut Port, control: &Control) -> Result<Task> {
+    let most = assignment::MAX_BYTES as usize;
+    let bytes = Reading::new(ASSIGNMENT, None, control).read(port, 0, most + 1)?;
+    if bytes.len() > most {
+        return Err(Error::new(code::PROTOCOL_RANGE, format!("a task of more than {most} bytes")));
+    }
+    payload::read(&bytes)
 }
 
 struct Slot<'a> {
@@ -61,6 +81,8 @@ struct Slot<'a> {
     /// Splits with progress since the last commit, but the one being read.
     finished: Vec<SplitPosition>,
     bytes_read: u64,
+    /// CPU time of the thread when this run began, in nanoseconds.
+    cpu: u64,
     committed: Instant,
     reported: Instant,
 }
@@ -78,14 +100,9 @@ struct Open {
 }
 
 impl<'a> Slot<'a> {
-    fn open(port: &mut Port, shared: &Shared, control: &'a Control, lines: &'a Lines) -> Result<Self> {
-        let most = assignment::MAX_BYTES as usize;
-        let bytes = Reading::new(ASSIGNMENT, None, control).read(port, 0, most + 1)?;
-        if bytes.len() > most {
-            return Err(Error::new(code::PROTOCOL_RANGE, format!("an assignment of more than {most} bytes")));
-        }
-        let assignment: Assignment = payload::read(&bytes)?;
-        let functions = Functions::load(&assignment, shared, control, lines, port)?;
+    fn open(assignment: Assignment, run: &Run, control: &'a Control, lines: &'a Lines) -> Result<Self> {
+        let cpu = cpu_time();
+        let functions = Functions::load(&assignment, run, control, lines)?;
         let plan = Arc::new(assignment.plan);
         Ok(Self {
             control,
@@ -95,6 +112,7 @@ impl<'a> Slot<'a> {
             sinks: Sinks::new(&plan, 1),
             finished: Vec::new(),
             bytes_read: 0,
+            cpu,
             committed: Instant::now(),
             reported: Instant::now(),
             plan,
@@ -145,6 +163,7 @@ impl<'a> Slot<'a> {
     /// Reads a split to its end, or to where the slot is drained.
     fn read(&mut self, port: &mut Port, split: &mut Open) -> Result<()> {
         loop {
+            self.control.progress();
             if self.control.cancelled() {
                 return Err(Error::new(code::JOB_CANCELLED, "the job was cancelled"));
             }
@@ -204,15 +223,19 @@ impl<'a> Slot<'a> {
     }
 
     fn usage(&self) -> Usage {
-        let cpu = clock_gettime(ClockId::ThreadCPUTime);
-        let nanoseconds = cpu.tv_sec.unsigned_abs() * 1_000_000_000 + cpu.tv_nsec.unsigned_abs();
         Usage {
             nodes: self.chain.counters().iter().map(node_usage).collect(),
             functions: self.functions.usage(),
             bytes_read: self.bytes_read,
-            cpu: nanoseconds,
+            cpu: cpu_time().saturating_sub(self.cpu),
         }
     }
+}
+
+/// CPU time of this thread in nanoseconds.
+fn cpu_time() -> u64 {
+    let cpu = clock_gettime(ClockId::ThreadCPUTime);
+    cpu.tv_sec.unsigned_abs() * 1_000_000_000 + cpu.tv_nsec.unsigned_abs()
 }
 
 fn node_usage(counters: &Counters) -> NodeUsage {
@@ -260,6 +283,7 @@ impl Pace {
             && !control.draining()
             && !control.cancelled()
         {
+            control.progress();
             std::thread::park_timeout(left.min(Duration::from_millis(20)));
         }
     }

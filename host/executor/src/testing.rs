@@ -1,21 +1,22 @@
 //! What tests of a TaskManager need: the slot's end of the protocol without a slot behind it, which says whatever they want
 //! to hear refused, and the program that is started as a jailed process.
 
-use crate::SlotHandle;
-use crate::link::{Link, link};
+use crate::jail::Policy;
+use crate::link::{SlotLink, link};
 use crate::protocol::{Answer, Ask, Frame, Verb};
+use crate::{ExecutorOptions, Executors, SlotHandle};
 use std::path::PathBuf;
 
 /// A slot that does what it is told.
 pub struct RawSlot {
-    link: Link,
+    link: SlotLink,
     tickets: u64,
 }
 
 /// A slot and the TaskManager's end of it.
 pub fn slot() -> (RawSlot, SlotHandle) {
     let (slot, end) = link();
-    (RawSlot { link: slot, tickets: 0 }, SlotHandle::new(end))
+    (RawSlot { link: slot, tickets: 0 }, SlotHandle::new(end, None))
 }
 
 /// The `lockgate` program that was built along with the calling test or bench.
@@ -32,9 +33,19 @@ pub fn program() -> PathBuf {
     })
 }
 
+/// Executors of `slots` slots each, which are that program.
+///
+/// # Panics
+/// If there is no such program, or no executor can be had.
+#[expect(clippy::panic, reason = "for tests alone")]
+pub fn executors(slots: u32) -> Executors {
+    let options = ExecutorOptions { program: Some(program()), slots, memory: 3 << 30, nice: 0, jail: Policy::Required };
+    Executors::new(options).unwrap_or_else(|error| panic!("{error}"))
+}
+
 impl RawSlot {
     /// Sends a frame as it is; whether there was somebody to take it.
-    pub fn send(&self, frame: Frame) -> bool {
+    pub fn send(&mut self, frame: Frame) -> bool {
         self.link.send(frame).is_ok()
     }
 

@@ -17,6 +17,7 @@
 //! - [`bundles`]: uploaded bundles, by their digest
 //! - [`backup`]: all of it as one stream, and back
 //! - [`secret`]: what is never shown
+//! - [`reconcile`]: what is done next about every job
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -30,6 +31,7 @@ pub mod fair_use;
 pub mod http_client;
 pub mod notify;
 pub mod oidc;
+pub mod reconcile;
 pub mod secret;
 pub mod serve;
 pub mod server;

@@ -1,13 +1,17 @@
 //! Cutting a call short: a flag that other threads set, and the deadline beside it.
 
 use crate::failure::Stop;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// A flag that cancels calls; clones share it. Once set it stays set.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Cancel {
+    flag: Arc<AtomicBool>,
+    also: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
 
 impl Cancel {
     /// A flag that is not set.
@@ -15,14 +19,25 @@ impl Cancel {
         Self::default()
     }
 
+    /// A flag that counts as set whenever `also` says so, which is asked often and must be quick.
+    pub fn or(also: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { flag: Arc::default(), also: Some(Arc::new(also)) }
+    }
+
     /// Cancels every call that runs or begins under this flag.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.flag.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is set.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.flag.load(Ordering::Relaxed) || self.also.as_ref().is_some_and(|also| also())
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancel").field(&self.is_cancelled()).finish()
     }
 }
 

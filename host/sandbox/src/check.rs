@@ -34,8 +34,16 @@ pub struct CheckLimits {
     pub externs: u64,
     /// Types of all modules and components.
     pub types: u64,
+    /// How deep the types of instances and components may nest in one section. Readers of WebAssembly recurse here without
+    /// a bound of their own: 100,000 levels, in 300 KB, end the process for want of stack.
+    pub type_nesting: u64,
     /// Functions of all modules, imported ones too.
     pub functions: u64,
+    /// Functions that a component of any size may have; beyond that it must have [`CheckLimits::function_size`] bytes for
+    /// each. A function costs the compiler a tenth of a millisecond however little is in it.
+    pub small_functions: u64,
+    /// See [`CheckLimits::small_functions`]. Honest components have 200 bytes and more for a function.
+    pub function_size: u64,
     /// Bytes of a function's body.
     pub body: u64,
     /// Locals of a function.
@@ -67,7 +75,10 @@ impl Default for CheckLimits {
             nested_component_instances: 12,
             externs: 2_000,
             types: 50_000,
+            type_nesting: 256,
             functions: 200_000,
+            small_functions: 10_000,
+            function_size: 64,
             body: 1 << 20,
             locals: 10_000,
             block_nesting: 3_000,
@@ -93,6 +104,8 @@ pub struct ComponentInfo {
     pub modules: u64,
     /// Functions of all modules, imported ones too.
     pub functions: u64,
+    /// Bytes of all bodies of functions: what there is to compile.
+    pub code: u64,
     /// The largest body of a function, in bytes.
     pub largest_body: u64,
     /// See [`CheckLimits::work`].
@@ -106,13 +119,15 @@ pub struct ComponentInfo {
 /// naming an import that is not offered, `LG0504` naming an export that is missing, `LG0511` if it is composed of others.
 pub fn inspect(component: &[u8], limits: &CheckLimits) -> Result<ComponentInfo> {
     at_most("bytes", component.len() as u64, limits.size)?;
-    let mut check = Check { limits, counts: Counts::default(), nesting: 0, info: ComponentInfo::default() };
+    let mut check = Check { component, limits, counts: Counts::default(), nesting: 0, info: ComponentInfo::default() };
     check.info.size = component.len() as u64;
     for payload in Parser::new(0).parse_all(component) {
         check.payload(&payload.map_err(malformed)?)?;
     }
     let mut info = check.info;
     info.functions = check.counts.functions;
+    let most = limits.small_functions.saturating_add(info.size.checked_div(limits.function_size).unwrap_or(u64::MAX));
+    at_most("functions for its size", info.functions, most)?;
     info.modules = check.counts.modules;
     info.imports.sort_unstable();
     info.exports.sort_unstable();
@@ -145,6 +160,7 @@ struct Counts {
 }
 
 struct Check<'a> {
+    component: &'a [u8],
     limits: &'a CheckLimits,
     counts: Counts,
     /// Modules and components that enclose what is read; 1 for what the outermost component has itself.
@@ -172,7 +188,11 @@ impl Check<'_> {
             Payload::ComponentSection { .. } => count("components", &mut counts.components, 1, limits.components),
             Payload::TypeSection(reader) => types(counts, reader.count(), limits),
             Payload::CoreTypeSection(reader) => types(counts, reader.count(), limits),
-            Payload::ComponentTypeSection(reader) => types(counts, reader.count(), limits),
+            Payload::ComponentTypeSection(reader) => {
+                let section = self.component.get(reader.range()).unwrap_or_default();
+                at_most("nested types of a section", type_nesting(section), limits.type_nesting)?;
+                types(counts, reader.count(), limits)
+            }
             Payload::ImportSection(reader) => {
                 for import in reader.clone().into_imports() {
                     let import = import.map_err(malformed)?;
@@ -270,6 +290,7 @@ impl Check<'_> {
     fn body(&mut self, body: &FunctionBody<'_>) -> Result<()> {
         let (limits, size) = (self.limits, body.as_bytes().len() as u64);
         at_most("bytes of a function", size, limits.body)?;
+        self.info.code = self.info.code.saturating_add(size);
         self.info.largest_body = self.info.largest_body.max(size);
         let mut locals = 0_u64;
         for local in body.get_locals_reader().map_err(malformed)? {
@@ -285,6 +306,15 @@ impl Check<'_> {
                     (blocks, depth) = (blocks + weight, depth + 1);
                     deepest = deepest.max(depth);
                     at_most("nested blocks of a function", depth, limits.block_nesting)?;
+                }
+                // The engine cannot be built with these off; no guest needs them.
+                Operator::CallRef { .. }
+                | Operator::ReturnCallRef { .. }
+                | Operator::RefAsNonNull
+                | Operator::BrOnNull { .. }
+                | Operator::BrOnNonNull { .. } => {
+                    let text = "the component uses typed function references, which are switched off";
+                    return Err(Error::new(code::INVALID_COMPONENT, text));
                 }
                 Operator::Else | Operator::Br { .. } | Operator::BrIf { .. } => blocks += 1,
                 Operator::End => depth = depth.saturating_sub(1),
@@ -302,6 +332,12 @@ impl Check<'_> {
 
 fn types(counts: &mut Counts, more: u32, limits: &CheckLimits) -> Result<()> {
     count("types", &mut counts.types, u64::from(more), limits.types)
+}
+
+/// How deep types nest in a section, at most: a type within a type is a declaration (0x01) of a component type (0x41) or
+/// an instance type (0x42). Counting these pairs wherever they stand takes no reader that recurses.
+fn type_nesting(section: &[u8]) -> u64 {
+    section.windows(2).filter(|pair| matches!(pair, [0x01, 0x41 | 0x42])).count() as u64
 }
 
 fn segments(counts: &mut Counts, more: u32, limits: &CheckLimits) -> Result<()> {

@@ -1,18 +1,19 @@
-//! The one configuration of wasmtime, for compiling and for running alike.
+//! The one configuration of wasmtime, for compiling and for running alike, and the engine that runs.
 
-use crate::check::{CheckLimits, inspect};
-use crate::failure::CallError;
+use crate::check::CheckLimits;
+use crate::code::{CodeMemory, Custom};
+use crate::compile::Compiler;
 use crate::limiter::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES};
-use crate::program::{BatchSeed, Program, Settings};
+use crate::program::Program;
 use crate::text::{MAX_MESSAGE, tame};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
-use lockgate_core::types::FunctionDescription;
 use lockgate_core::verify::{ComponentRef, Verified};
 use lockgate_core::{Error, Result};
 use sha2::{Digest as _, Sha256};
 use std::hash::{Hash as _, Hasher};
 use std::num::NonZeroUsize;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmtime::component::Component;
 use wasmtime::{
@@ -37,7 +38,7 @@ impl Default for EngineOptions {
     }
 }
 
-/// Compiles components and makes programs of them. Cheap to clone; one for a process.
+/// Makes programs of compiled components. Cheap to clone; one for a process.
 #[derive(Clone)]
 pub struct Engine {
     inner: wasmtime::Engine,
@@ -60,7 +61,22 @@ impl Engine {
     /// # Errors
     /// `LG0510` if the machine does not have what it needs (address space, above all).
     pub fn new(options: &EngineOptions) -> Result<Self> {
-        let inner = wasmtime::Engine::new(&engine_config(options)).map_err(|error| {
+        Self::with(options, &engine_config(options))
+    }
+
+    /// An engine whose artefacts are mapped, not copied: [`Engine::load_mapped`]. `code` lives until the engine and all
+    /// that was made with it are gone, so that it may own the mappings.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn mapped(options: &EngineOptions, code: Arc<dyn CodeMemory>) -> Result<Self> {
+        let mut config = engine_config(options);
+        config.with_custom_code_memory(Some(Arc::new(Custom(code))));
+        Self::with(options, &config)
+    }
+
+    fn with(options: &EngineOptions, config: &Config) -> Result<Self> {
+        let inner = wasmtime::Engine::new(config).map_err(|error| {
             Error::new(code::SANDBOX_UNAVAILABLE, format!("the sandbox cannot be set up: {error:#}"))
         })?;
         Ok(Self { inner, options: Arc::new(*options) })
@@ -69,72 +85,48 @@ impl Engine {
     /// A digest of everything that a compiled artefact depends on beside the component: wasmtime's version, settings
     /// and the processor's features. Artefacts are exchangeable between engines of the same digest.
     pub fn compatibility(&self) -> [u8; 32] {
-        let mut hasher = Sha256Hasher(Sha256::new_with_prefix(b"lockgate artefact 1"));
-        self.inner.precompile_compatibility_hash().hash(&mut hasher);
-        hasher.0.finalize().into()
-    }
-
-    /// Checks and compiles a component of a verified bundle. There is no other way to an artefact.
-    ///
-    /// # Errors
-    /// As [`inspect`], and `LG0501` for what only validation finds.
-    pub fn compile(&self, component: &Verified<ComponentRef<'_>>, limits: &CheckLimits) -> Result<Vec<u8>> {
-        self.compile_bytes(component.bytes, limits)
-    }
-
-    /// Checks and compiles a component.
-    ///
-    /// # Errors
-    /// As [`inspect`], and `LG0501` for what only validation finds.
-    pub(crate) fn compile_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Vec<u8>> {
-        inspect(component, limits)?;
-        self.inner.precompile_component(component).map_err(|error| {
-            let text = tame(&format!("{error:#}"), MAX_MESSAGE);
-            Error::new(code::INVALID_COMPONENT, format!("the component cannot be compiled: {text}"))
-        })
+        compatibility(&self.inner)
     }
 
     /// Makes a program of a compiled artefact: links its imports and checks the types of its exports.
     ///
     /// # Safety
-    /// `artefact` is, unchanged, what [`Engine::compile`] of an engine with the same [`Engine::compatibility`] made: it
-    /// holds machine code that is run as it is.
+    /// `artefact` is, unchanged, what [`Compiler::compile`] of a host with the same [`Engine::compatibility`] made: it holds
+    /// machine code that is run as it is.
     ///
     /// # Errors
     /// `LG0508` if it does not fit this engine, `LG0504` and `LG0505` for the component's interfaces.
     #[expect(unsafe_code, reason = "compiled artefacts are machine code")]
     pub unsafe fn load(&self, artefact: &[u8]) -> Result<Program> {
         // SAFETY: the caller vouches for the bytes.
-        let component = unsafe { Component::deserialize(&self.inner, artefact) }.map_err(|error| {
-            let text = tame(&format!("{error:#}"), MAX_MESSAGE);
-            Error::new(code::ARTEFACT_REFUSED, format!("the compiled artefact cannot be loaded: {text}"))
-        })?;
+        let component = unsafe { Component::deserialize(&self.inner, artefact) }.map_err(refused)?;
         Program::new(self, &component)
     }
 
-    /// Compiles a component of a verified bundle and makes a program of it.
+    /// As [`Engine::load`], of an engine made by [`Engine::mapped`], without a copy.
+    ///
+    /// # Safety
+    /// As for [`Engine::load`]; and `artefact` begins on a page, can be read and is never written to until the engine
+    /// and all that was made with it are gone.
     ///
     /// # Errors
-    /// As [`Engine::compile`] and [`Engine::load`].
+    /// As [`Engine::load`].
+    #[expect(unsafe_code, reason = "compiled artefacts are machine code")]
+    pub unsafe fn load_mapped(&self, artefact: NonNull<[u8]>) -> Result<Program> {
+        // SAFETY: the caller vouches for the bytes, and that they stay.
+        let component = unsafe { Component::deserialize_raw(&self.inner, artefact) }.map_err(refused)?;
+        Program::new(self, &component)
+    }
+
+    /// Compiles a component of a verified bundle in this very process and makes a program of it: to measure calls without
+    /// all that stands around them.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`] and [`Engine::load`].
+    #[expect(unsafe_code, reason = "the artefact was made by this very program")]
     pub fn program(&self, component: &Verified<ComponentRef<'_>>, limits: &CheckLimits) -> Result<Program> {
-        self.program_of_bytes(component.bytes, limits)
-    }
-
-    /// Compiles a component and asks it for its functions. Runs its start functions and `describe`, never `transform`.
-    ///
-    /// # Errors
-    /// As [`Engine::program`] and [`crate::Instance::describe`].
-    pub fn describe(&self, component: &[u8], limits: &Limits) -> Result<Vec<FunctionDescription>> {
-        let program = self.program_of_bytes(component, &CheckLimits::default())?;
-        let settings = Settings { limits: *limits, ..Settings::default() };
-        let described = program.instance(&settings, &BatchSeed::default()).and_then(|mut instance| instance.describe());
-        described.map_err(|failed: CallError| failed.error)
-    }
-
-    #[expect(unsafe_code, reason = "the artefact is of this very engine")]
-    fn program_of_bytes(&self, component: &[u8], limits: &CheckLimits) -> Result<Program> {
-        let artefact = self.compile_bytes(component, limits)?;
-        // SAFETY: this engine has just made it.
+        let (_, artefact) = Compiler::new(true)?.compile(component.bytes, limits)?;
+        // SAFETY: this process has just made it, with settings that differ in nothing that compiled code depends on.
         unsafe { self.load(&artefact) }
     }
 
@@ -164,15 +156,26 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// The configuration, but for the pool's sizes the same everywhere.
-fn engine_config(options: &EngineOptions) -> Config {
+fn refused(error: wasmtime::Error) -> Error {
+    let text = tame(&format!("{error:#}"), MAX_MESSAGE);
+    Error::new(code::ARTEFACT_REFUSED, format!("the compiled artefact cannot be loaded: {text}"))
+}
+
+/// See [`Engine::compatibility`].
+pub(crate) fn compatibility(engine: &wasmtime::Engine) -> [u8; 32] {
+    let mut hasher = Sha256Hasher(Sha256::new_with_prefix(b"lockgate artefact 1"));
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.0.finalize().into()
+}
+
+/// What compiled code depends on, for compiling and for running alike.
+pub(crate) fn code_config() -> Config {
     let mut config = Config::new();
     // Cranelift with its default register allocator: what wasmtime's security promises cover.
     config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
-        .cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking)
-        .parallel_compilation(true);
+        .cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking);
     // Not canonicalised: a NaN's bits are a function of artefact and processor, and loops over floats would pay.
     config.cranelift_nan_canonicalization(false).relaxed_simd_deterministic(true);
     // Every feature is attack surface. Guests of Rust, C and JavaScript (StarlingMonkey) and Python need MVP, bulk
@@ -189,10 +192,16 @@ fn engine_config(options: &EngineOptions) -> Config {
     config.consume_fuel(true).operator_cost(operator_cost()).epoch_interruption(false).concurrency_support(false);
     // The jail allows no memfd, which images for copy-on-write need.
     config.memory_init_cow(false);
-    let stack = usize::try_from(options.stack).unwrap_or(usize::MAX).max(64 << 10);
-    config.max_wasm_stack(stack).async_stack_size(stack.saturating_add(HOST_STACK)).async_stack_zeroing(true);
     // Backtraces name functions. Where in them is not worth a map that is hashed, copied and loaded with every artefact.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES)).generate_address_map(false);
+    config
+}
+
+/// The configuration, but for the stack's and the pool's sizes the same everywhere.
+fn engine_config(options: &EngineOptions) -> Config {
+    let mut config = code_config();
+    let stack = usize::try_from(options.stack).unwrap_or(usize::MAX).max(64 << 10);
+    config.max_wasm_stack(stack).async_stack_size(stack.saturating_add(HOST_STACK)).async_stack_zeroing(true);
 
     let slots = options.slots.max(1);
     let mut pool = PoolingAllocationConfig::new();

@@ -1,6 +1,6 @@
 //! Compile, link, limit and call WebAssembly components: the only user of wasmtime.
 //!
-//! A component goes through [`inspect`] (bounds and imports, before anything expensive), [`Engine::compile`],
+//! A component goes through [`inspect`] (bounds and imports, before anything expensive), [`Compiler::compile`],
 //! [`Engine::load`] into a [`Program`], and becomes [`Instance`]s that are called batch by batch. A call runs on a
 //! fibre that the calling thread polls in place: no runtime, no other thread. Whatever breaks a limit or traps throws
 //! its whole store away; the caller makes a new instance from the program.
@@ -11,6 +11,8 @@
 
 mod cancel;
 mod check;
+mod code;
+mod compile;
 mod contract;
 mod engine;
 mod failure;
@@ -26,11 +28,14 @@ mod wasi;
 
 pub use cancel::Cancel;
 pub use check::{CheckLimits, ComponentInfo, inspect};
+pub use code::CodeMemory;
+pub use compile::{Compiler, compatibility};
 pub use engine::{Engine, EngineOptions};
 pub use failure::{CallError, Kind};
 pub use instance::{Called, Instance};
 pub use log::{Level, LogSink, NoLog};
 pub use program::{BatchSeed, Program, Seed, Settings};
+pub use text::{MAX_MESSAGE, tame};
 pub use usage::{Histogram, Usage};
 
 #[cfg(test)]

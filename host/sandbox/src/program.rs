@@ -13,6 +13,7 @@ use crate::text::{MAX_MESSAGE, tame};
 use crate::wasi;
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
+use lockgate_core::types::FunctionDescription;
 use lockgate_core::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -139,6 +140,16 @@ impl Program {
         // `Instance` calls without checking again: this check is what makes that sound.
         call_type.typecheck::<CallParams<'static>, CallResult>(&types).map_err(mismatch)?;
         Ok(Self(Arc::new(Inner { engine: engine.clone(), pre, describe, call })))
+    }
+
+    /// What the component says of its functions. Runs its start functions and `describe`, never `transform`.
+    ///
+    /// # Errors
+    /// `LG0506` if what it says is malformed, `LG06nn` if it fails or breaks `limits`.
+    pub fn describe(&self, limits: &Limits) -> Result<Vec<FunctionDescription>> {
+        let settings = Settings { limits: *limits, ..Settings::default() };
+        let described = self.instance(&settings, &BatchSeed::default()).and_then(|mut instance| instance.describe());
+        described.map_err(|failed| failed.error)
     }
 
     /// Makes an instance, running its initialisers and start functions; `first` is the batch it is made for.

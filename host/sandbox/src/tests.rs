@@ -4,4 +4,5 @@ mod check;
 mod guest;
 mod limits;
 mod program;
+mod smith;
 mod wasi;

@@ -1,10 +1,10 @@
 //! Text from guests, made fit to be shown: bounded, valid UTF-8, without characters that steer a terminal or a log.
 
 /// The longest text of a guest that an error carries, in bytes.
-pub(crate) const MAX_MESSAGE: usize = 1 << 10;
+pub const MAX_MESSAGE: usize = 1 << 10;
 
 /// At most about `max` bytes of `text`, control characters and those that change the direction of writing escaped.
-pub(crate) fn tame(text: &str, max: usize) -> String {
+pub fn tame(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max));
     for character in text.chars() {
         if out.len() >= max {

@@ -2,6 +2,9 @@
 //!
 //! ```toml
 //! slots = 4                            # as many as there are cores if absent
+//! jail = "required"                    # or "best-effort": goes on where this machine cannot raise a wall
+//! executor-memory = 4_294_967_296      # of a tenant's executor, in bytes; what its job needs if absent
+//! executor-nice = 5                    # how far executors stand back when CPU is short
 //! state = "/var/lib/lockgate/state"
 //! cache = "/var/cache/lockgate"
 //! cache-bytes = 2_147_483_648          # 1 GiB if absent
@@ -14,6 +17,8 @@
 
 use lockgate_core::error::code;
 use lockgate_core::{Error, Name, Result};
+use lockgate_executor::ExecutorOptions;
+use lockgate_executor::jail::Policy;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +33,15 @@ pub struct Config {
     /// How many task slots run at once.
     #[serde(default = "cores")]
     pub slots: u32,
+    /// What happens where a wall around executors cannot be raised.
+    #[serde(default)]
+    pub jail: Policy,
+    /// Bytes of memory of a tenant's executor; what its job needs if none.
+    #[serde(default)]
+    pub executor_memory: Option<u64>,
+    /// How far executors stand back for others when CPU is short: 0 to 19.
+    #[serde(default = "nice")]
+    pub executor_nice: i32,
     /// The directory of the states of runs; the caller's default if none.
     #[serde(default)]
     pub state: Option<PathBuf>,
@@ -44,7 +58,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { slots: cores(), state: None, cache: None, cache_bytes: cache_bytes(), volumes: BTreeMap::new() }
+        Self {
+            slots: cores(),
+            jail: Policy::Required,
+            executor_memory: None,
+            executor_nice: nice(),
+            state: None,
+            cache: None,
+            cache_bytes: cache_bytes(),
+            volumes: BTreeMap::new(),
+        }
     }
 }
 
@@ -69,6 +92,9 @@ impl Config {
         if config.slots == 0 || config.slots > MAX_SLOTS {
             return Err(invalid(format!("slots is {}, not 1 to {MAX_SLOTS}", config.slots)));
         }
+        if !(0..=19).contains(&config.executor_nice) {
+            return Err(invalid(format!("executor-nice is {}, not 0 to 19", config.executor_nice)));
+        }
         let paths = config.volumes.values_mut().chain(&mut config.state).chain(&mut config.cache);
         for path in paths {
             if path.as_os_str().is_empty() {
@@ -77,6 +103,17 @@ impl Config {
             *path = folder.join(&*path);
         }
         Ok(config)
+    }
+
+    /// How this machine's executors are set up, if a job needs `slots` slots and `memory` bytes.
+    pub fn executors(&self, slots: u32, memory: u64) -> ExecutorOptions {
+        ExecutorOptions {
+            program: None,
+            slots: slots.clamp(1, lockgate_executor::MAX_SLOTS),
+            memory: self.executor_memory.unwrap_or(memory),
+            nice: self.executor_nice,
+            jail: self.jail,
+        }
     }
 
     /// Adds the volume of a flag, `NAME=DIRECTORY`, in place of one of the same name in the file.
@@ -100,6 +137,10 @@ pub fn volume_flag(flag: &str) -> Result<(Name, PathBuf)> {
         _ => Err(invalid(format!("the volume {flag:?} is not of the form NAME=DIRECTORY"))
             .help("for example: --volume data=./data")),
     }
+}
+
+fn nice() -> i32 {
+    5
 }
 
 fn cores() -> u32 {

@@ -19,25 +19,29 @@ use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::{Error, Result};
 use lockgate_executor::protocol::{LogLine, Usage};
-use lockgate_executor::{Assignment, ComponentGrant, Executor, ExecutorOptions, Running};
+use lockgate_executor::{Assignment, ComponentGrant, Executor, Executors, MAX_SLOTS, Running, Task};
+use serve::Stopped;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// The first input number of artefacts; 0 is the assignment.
-const FIRST_ARTEFACT: u32 = 1;
-/// The most artefacts of a job, so that their inputs and those of splits are apart.
-const MAX_ARTEFACTS: usize = 1 << 10;
+/// How often an executor may die before anything more is committed, until the job is given up.
+const MAX_DEATHS: u32 = 3;
+/// How long it is until another executor is started; four times as long after each further death.
+const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Where and how a job runs.
 pub struct RunOptions<'a> {
+    /// Where tenants' code and data are held.
+    pub executors: &'a Executors,
     /// What the volumes are.
     pub volumes: &'a Volumes,
     /// Where the state of jobs is kept.
     pub state: &'a Path,
-    /// Slots; held to the signed range and to the number of splits.
+    /// Slots; held to the number of splits, and to what an executor has.
     pub parallelism: u32,
     /// Whether an unfinished earlier run is given up rather than gone on with.
     pub fresh: bool,
@@ -75,6 +79,11 @@ pub enum Event {
         /// Counters up to it.
         usage: Usage,
     },
+    /// The executor died; another goes on from what was committed.
+    Restarted {
+        /// Why it died.
+        error: Error,
+    },
     /// Lines that guests logged.
     Log {
         /// The slot.
@@ -111,8 +120,8 @@ pub struct Report {
 /// Asks a run to stop. Clones ask the same run.
 #[derive(Clone, Default)]
 pub struct Stop {
-    /// Set once it is to stop, for connectors that wait.
-    asked: Arc<AtomicBool>,
+    /// Set while connectors that wait are to give up.
+    halt: Arc<AtomicBool>,
     stopping: Arc<Mutex<Stopping>>,
 }
 
@@ -120,6 +129,8 @@ pub struct Stop {
 struct Stopping {
     drain: bool,
     cancel: bool,
+    /// Whether a slot has failed, so that the others of this attempt stop.
+    failed: bool,
     slots: Vec<Running>,
 }
 
@@ -128,22 +139,39 @@ impl Stop {
     pub fn drain(&self) {
         let mut stopping = self.lock();
         stopping.drain = true;
-        stopping.slots.iter().for_each(|slot| slot.drain());
+        stopping.slots.iter().for_each(Running::drain);
         // After that: a slot whose stream ends for this must not take it for the end of the data.
-        self.asked.store(true, Ordering::Relaxed);
+        self.halt.store(true, Ordering::Relaxed);
     }
 
     /// Cuts every slot off.
     pub fn cancel(&self) {
         let mut stopping = self.lock();
         stopping.cancel = true;
-        stopping.slots.iter().for_each(|slot| slot.cancel());
-        self.asked.store(true, Ordering::Relaxed);
+        stopping.slots.iter().for_each(Running::cancel);
+        self.halt.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the run has been asked to stop, or has stopped itself because a slot failed.
+    /// Whether somebody has asked the run to stop.
     pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        let stopping = self.lock();
+        stopping.drain || stopping.cancel
+    }
+
+    /// Cuts off the other slots of one that has failed.
+    fn fail(&self) {
+        let mut stopping = self.lock();
+        stopping.failed = true;
+        stopping.slots.iter().for_each(Running::cancel);
+        self.halt.store(true, Ordering::Relaxed);
+    }
+
+    /// All slots have ended.
+    fn settle(&self) {
+        let mut stopping = self.lock();
+        stopping.failed = false;
+        stopping.slots.clear();
+        self.halt.store(stopping.drain || stopping.cancel, Ordering::Relaxed);
     }
 
     fn watch(&self, slot: Running) {
@@ -151,7 +179,7 @@ impl Stop {
         if stopping.drain {
             slot.drain();
         }
-        if stopping.cancel {
+        if stopping.cancel || stopping.failed {
             slot.cancel();
         }
         stopping.slots.push(slot);
@@ -160,6 +188,16 @@ impl Stop {
     fn lock(&self) -> std::sync::MutexGuard<'_, Stopping> {
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bytes that an executor should have for `slots` slots of a job: what its functions may use, what a batch takes on its way
+/// from one format to another, and what the program itself needs.
+pub fn memory(plan: &Plan, slots: u32) -> u64 {
+    const PROGRAM: u64 = 256 << 20;
+    const SLOT: u64 = 512 << 20;
+    let functions = plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Function(_))).count() as u64;
+    let slot = functions.saturating_mul(plan.limits.memory).saturating_add(SLOT);
+    u64::from(slots).saturating_mul(slot).saturating_add(PROGRAM)
 }
 
 /// Runs a prepared job until it is done, drained or failed.
@@ -182,63 +220,81 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
     state.recover(&sinks)?;
     let resumed = state.record().commits > 0;
     let clock = i64::try_from(state.record().started / 1_000_000).unwrap_or(i64::MAX);
-    let coordinator = Arc::new(Coordinator::new(plan, documents(job, clock)?, sources, sinks, state)?);
+    let coordinator = Arc::new(Coordinator::new(plan, sources, sinks, state)?);
     let (splits, bytes) = coordinator.outlook();
-    let slots = options.parallelism.min(u32::try_from(splits).unwrap_or(u32::MAX)).max(1);
+    let slots = options.parallelism.min(MAX_SLOTS).min(u32::try_from(splits).unwrap_or(u32::MAX)).max(1);
     coordinator.check_slots(slots)?;
     options.events.send(Event::Started { slots, splits, bytes, resumed });
-    let report = serve_all(plan, slots, &coordinator, &options.events, stop).await?;
-    coordinator.settle(report)
+    let mut deaths = 0;
+    loop {
+        let commits = coordinator.commits();
+        let died = match attempt(job, slots, clock, &coordinator, &options, stop).await {
+            Ok(report) => return coordinator.settle(report),
+            Err(stopped) if !stopped.died || stop.asked() || !coordinator.resumable() => return Err(stopped.error),
+            Err(stopped) => stopped.error,
+        };
+        deaths = if coordinator.commits() > commits { 1 } else { deaths + 1 };
+        if deaths >= MAX_DEATHS {
+            let cause = format!("{}; {deaths} executors have died of it since the last commit", died.cause());
+            return Err(Error::new(died.code(), cause));
+        }
+        options.events.send(Event::Restarted { error: died });
+        tokio::time::sleep(BACK_OFF * 4_u32.pow(deaths - 1)).await;
+        coordinator.begin_again()?;
+    }
 }
 
-async fn serve_all(
-    plan: &Arc<Plan>,
+/// Runs the job's slots in the tenant's executor until they have ended.
+async fn attempt(
+    job: &Prepared,
     slots: u32,
+    clock: i64,
     coordinator: &Arc<Coordinator>,
-    events: &Events,
+    options: &RunOptions<'_>,
     stop: &Stop,
-) -> Result<Vec<Usage>> {
-    let functions = plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Function(_))).count();
-    let executor = Executor::start(&ExecutorOptions {
-        slots,
-        functions: u32::try_from(functions).unwrap_or(u32::MAX),
-        memory: plan.limits.memory,
-        stack: plan.limits.stack,
-    })?;
+) -> Result<Vec<Usage>, Stopped> {
+    let executor = options.executors.of(&job.identity.tenant)?;
+    let task: Arc<[u8]> = task(job, &executor, slots, clock)?.into();
+    let deadline = Duration::from_millis(job.plan.limits.deadline);
     let mut served = JoinSet::new();
     let mut usage = vec![Usage::default(); slots as usize];
-    let mut failed: Option<Error> = None;
+    let mut failed: Option<Stopped> = None;
     for slot in 0..slots {
-        let (handle, running) = match executor.slot(slot) {
+        let (handle, running) = match executor.slot(deadline) {
             Ok(started) => started,
             Err(error) => {
-                stop.cancel();
-                failed = Some(error);
+                stop.fail();
+                failed = Some(error.into());
                 break;
             }
         };
         stop.watch(running);
-        let (plan, coordinator, events) = (Arc::clone(plan), Arc::clone(coordinator), events.clone());
-        served.spawn_blocking(move || (slot, serve::serve(slot, handle, &plan, &coordinator, &events)));
+        let (task, plan, events) = (Arc::clone(&task), Arc::clone(&job.plan), options.events.clone());
+        let coordinator = Arc::clone(coordinator);
+        served.spawn_blocking(move || (slot, serve::serve(slot, handle, &task, &plan, &coordinator, &events)));
     }
     while let Some(ended) = served.join_next().await {
-        let ended = ended.map_err(|error| Error::new(code::INTERNAL, format!("a slot's service broke down: {error}")));
-        match ended.and_then(|(slot, result)| Ok((slot, result?))) {
+        let broken = |error| Error::new(code::INTERNAL, format!("a slot's service broke down: {error}"));
+        match ended.map_err(|error| Stopped::from(broken(error))).and_then(|(slot, result)| Ok((slot, result?))) {
             Ok((slot, last)) => {
                 if let Some(usage) = usage.get_mut(slot as usize) {
                     *usage = last;
                 }
             }
-            Err(error) => {
-                // The first failure is the cause; those that follow are its echo.
-                failed.get_or_insert(error);
+            // The first failure is the cause; those that follow are its echo. An executor's death may be one too, of a
+            // slot that was not what it should be.
+            Err(stopped) => {
+                if failed.as_ref().is_none_or(|first| first.died && !stopped.died) {
+                    failed = Some(stopped);
+                }
                 // Connectors that wait stop too: nothing returns before every slot has been served.
-                stop.cancel();
+                stop.fail();
             }
         }
     }
+    stop.settle();
     match failed {
-        Some(error) => Err(error),
+        Some(stopped) => Err(stopped),
         None => Ok(usage),
     }
 }
@@ -257,7 +313,7 @@ fn sources(plan: &Plan, volumes: &Volumes, stop: &Stop) -> Result<BTreeMap<u32, 
     let mut sources = BTreeMap::new();
     for (at, node) in (0..).zip(&plan.nodes) {
         if let NodeKind::Source(source) = &node.kind {
-            let connected = source::connect(&source.connector, volumes, &stop.asked)
+            let connected = source::connect(&source.connector, volumes, &stop.halt)
                 .map_err(|error| error.at(node.name.as_str()))?;
             sources.insert(at, connected);
         }
@@ -265,29 +321,26 @@ fn sources(plan: &Plan, volumes: &Volumes, stop: &Stop) -> Result<BTreeMap<u32, 
     Ok(sources)
 }
 
-/// What slots read beside splits: the assignment, then the artefacts.
-fn documents(job: &Prepared, clock: i64) -> Result<Vec<Arc<[u8]>>> {
-    if job.artefacts.len() > MAX_ARTEFACTS {
-        return Err(Error::new(code::INTERNAL, format!("{} components", job.artefacts.len())));
-    }
+/// What the slots are told to do, once the artefacts are where they find them.
+fn task(job: &Prepared, executor: &Executor, slots: u32, clock: i64) -> Result<Vec<u8>> {
+    static RUNS: AtomicU64 = AtomicU64::new(1);
     let mut components = BTreeMap::new();
-    let mut documents = Vec::new();
-    for (input, (name, artefact)) in (FIRST_ARTEFACT..).zip(&job.artefacts) {
-        let size = artefact.bytes.len() as u64;
+    for (name, artefact) in &job.artefacts {
+        let code = executor.put(artefact.digest, &artefact.bytes)?;
         let describe = artefact.describe.clone();
-        components.insert(name.clone(), ComponentGrant { digest: artefact.digest, input, size, describe });
-        documents.push(Arc::clone(&artefact.bytes));
+        components.insert(name.clone(), ComponentGrant { digest: artefact.digest, code, describe });
     }
     let identity = &job.identity;
     let assignment = Assignment {
+        run: RUNS.fetch_add(1, Ordering::Relaxed),
+        slots,
         tenant: identity.tenant.clone(),
         job: identity.name.clone(),
         clock,
         plan: Plan::clone(&job.plan),
         components,
     };
-    documents.insert(0, assignment.encode()?.into());
-    Ok(documents)
+    Task::Job(Box::new(assignment)).encode()
 }
 
 #[cfg(test)]

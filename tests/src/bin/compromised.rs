@@ -2,11 +2,12 @@
 //!
 //! `compromised host WALLS ATTEMPT` starts itself in the jail, listens to what is said on the socket, and writes what
 //! came of it as one line of JSON. It is a process of its own so that it can run as another user and be killed.
+//! `compromised on MACHINE PROGRAM ARGUMENTS` executes a program that sees a machine which lacks something.
 //! `compromised jailed ...` is what it starts: it raises WALLS (a list with commas, see [`Raised`]) in the order that an
 //! executor does and then plays ATTEMPT. With a wall left out a test shows what that wall alone stops.
 #![forbid(unsafe_code)]
 
-use lockgate_executor::jail::attempt::{self, MEMORY, SIGNAL, SOCKET, Stage, WAKE};
+use lockgate_executor::jail::attempt::{self, MEMORY, Machine, SIGNAL, SOCKET, Stage, Voice, WAKE};
 use lockgate_executor::jail::{self, Cause, Namespaces, Policy, Profile, ResourceLimits, Walls};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -14,6 +15,8 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socke
 use serde_json::{Value, json};
 use std::error::Error;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -21,11 +24,23 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, "on", machine, program, ref arguments @ ..] => {
+            let machine = match machine {
+                "without-landlock" => Machine::WithoutLandlock,
+                "without-seccomp" => Machine::WithoutSeccomp,
+                "container" => Machine::Container,
+                _ => return Err("no such machine".into()),
+            };
+            machine.enter()?;
+            Err(Command::new(program).args(arguments).exec().into())
+        }
         [_, "host", walls, attempt] => {
             println!("{}", host(walls, attempt)?);
             Ok(())
         }
-        [_, "jailed", walls, attempt, parent] => jailed(&Raised::of(walls), attempt, parent.parse()?),
+        [_, "jailed", walls, attempt, parent, address] => {
+            jailed(&Raised::of(walls), attempt, Stage { parent: parent.parse()?, address: address.parse()? })
+        }
         _ => Err("host WALLS ATTEMPT".into()),
     }
 }
@@ -39,8 +54,11 @@ impl Raised {
     }
 
     fn has(&self, wall: &str) -> bool {
-        let left_out = format!("-{wall}");
-        !self.0.contains(&left_out) && self.0.iter().any(|raised| raised == wall || raised == "all")
+        self.says(wall) || (self.says("all") && !self.says(&format!("-{wall}")))
+    }
+
+    fn says(&self, word: &str) -> bool {
+        self.0.iter().any(|said| said == word)
     }
 }
 
@@ -50,18 +68,20 @@ fn host(walls: &str, attempt: &str) -> Outcome<Value> {
     let descriptors = vec![theirs, code()?, eventfd(1, EventfdFlags::CLOEXEC)?, eventfd(0, EventfdFlags::CLOEXEC)?];
     let namespaces = if Raised::of(walls).has("namespaces") { Namespaces::Try } else { Namespaces::Without };
     let parent = std::process::id().to_string();
-    let arguments = ["compromised", "jailed", walls, attempt, &parent];
+    static SECRET: u64 = 42;
+    let address = (&raw const SECRET).addr().to_string();
+    let arguments = ["compromised", "jailed", walls, attempt, &parent, &address];
     let mut child = jail::spawn("/proc/self/exe".as_ref(), &arguments, descriptors, namespaces)?;
-    if attempt == "wait" {
-        // The test watches this process, kills its parent and waits for it to end.
-        println!("{}", json!({ "pid": child.pid() }));
-    }
     let mut said: Vec<String> = Vec::new();
     let mut buffer = vec![0; 4096];
     while said.len() < 16 && ready(&ours, if attempt == "wait" { 600 } else { 10 })? {
         let (length, _) = recv(&ours, buffer.as_mut_slice(), RecvFlags::empty())?;
         if length == 0 {
             break;
+        }
+        if attempt == "wait" {
+            // The test looks at this process, kills its parent and waits for it to end.
+            println!("{}", json!({ "pid": child.pid(), "namespaces": child.has_namespaces() }));
         }
         said.push(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned());
     }
@@ -98,7 +118,7 @@ fn code() -> Outcome<OwnedFd> {
     Ok(code)
 }
 
-fn jailed(raised: &Raised, attempt: &str, parent: i32) -> Outcome<()> {
+fn jailed(raised: &Raised, attempt: &str, stage: Stage) -> Outcome<()> {
     let mut walls = Walls::default();
     if raised.has("namespaces") {
         walls.empty_root = jail::root()?;
@@ -114,30 +134,47 @@ fn jailed(raised: &Raised, attempt: &str, parent: i32) -> Outcome<()> {
         let cpu = (attempt == "spin").then_some(Duration::from_secs(1));
         jail::limit(&ResourceLimits { data: MEMORY, address_space: None, cpu, descriptors: 16 })?;
     }
+    if raised.says("compiler") {
+        return compile(raised, attempt, stage);
+    }
     // A thread that runs already is sealed like this one. One that has yet to begin would register itself with the
     // kernel by calls that the filter does not know.
     let (go, wait) = std::sync::mpsc::sync_channel::<()>(0);
     let (began, begun) = std::sync::mpsc::sync_channel::<()>(1);
-    let stage = Stage { parent };
     let name = attempt.to_owned();
     let worker = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
         began.send(())?;
         wait.recv()?;
-        attempt::tell(&match attempt::play(&name, &stage) {
-            None => return Err("no attempt of that name".into()),
-            Some(Ok(got)) => format!("succeeded: {got}"),
-            Some(Err(error)) => format!("refused: {error}"),
-        })?;
-        Ok::<_, Box<dyn Error + Send + Sync>>(())
+        Ok::<_, Box<dyn Error + Send + Sync>>(attempt::tell(&played(&name, stage), Voice::Send)?)
     })?;
     begun.recv()?;
+    if raised.has("limits") {
+        jail::no_more_threads()?;
+    }
     if raised.has("seccomp") {
         let (wake, signal) = (WAKE..WAKE + 1, SIGNAL..SIGNAL + 1);
         jail::seal(&Profile::Executor { socket: SOCKET, code: attempt::CODE, wake, signal, memory: MEMORY })?;
         walls.seccomp = true;
     }
-    attempt::tell(&serde_json::to_string(&walls)?)?;
+    attempt::tell(&serde_json::to_string(&walls)?, Voice::Send)?;
     go.send(())?;
     worker.join().map_err(|_| "the attempt panicked")?.map_err(|error| error.to_string())?;
     Ok(())
+}
+
+/// As a compiler: one thread, and a socket that it may only write.
+fn compile(raised: &Raised, attempt: &str, stage: Stage) -> Outcome<()> {
+    if raised.has("seccomp") {
+        jail::seal(&Profile::Compiler { input: WAKE, output: SOCKET, memory: MEMORY })?;
+    }
+    attempt::tell("sealed", Voice::Write)?;
+    Ok(attempt::tell(&played(attempt, stage), Voice::Write)?)
+}
+
+fn played(attempt: &str, stage: Stage) -> String {
+    match attempt::play(attempt, &stage) {
+        None => "no attempt of that name".into(),
+        Some(Ok(got)) => format!("succeeded: {got}"),
+        Some(Err(error)) => format!("refused: {error}"),
+    }
 }

@@ -129,7 +129,7 @@ impl Source {
     fn built(&self) -> Result<Built, Vec<Error>> {
         let project = Project::open(&self.project)?;
         self.compile(&project)?;
-        project.build(&self.machine.volumes().map_err(|error| vec![error])?, &BTreeMap::new())
+        project.build(&self.machine, &BTreeMap::new())
     }
 
     /// Builds the project's crate unless told not to.

@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome};
 use crate::content::{Content, title};
+use crate::local::Machine;
 use crate::output::{Output, pairs, plain, table};
 use lockgate_core::bundle::Package;
 use lockgate_core::diff::capabilities;
@@ -12,7 +13,6 @@ use lockgate_core::manifest::Manifest;
 use lockgate_core::statement::{Predicate, describe_title, wasm_title};
 use lockgate_core::types::{Field, FunctionDescription};
 use lockgate_core::{Digest, Error, Name, Result, human, strict_json};
-use lockgate_executor::Compiler;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -143,8 +143,9 @@ fn wasm(bytes: &[u8], component: bool) -> Result<(Value, String), Failure> {
         let what = "a WebAssembly core module, which is no component".into();
         return Ok((value, pairs([("kind", what), ("bytes", size), ("digest", digest.to_string())])));
     }
-    let info = Compiler::inspect(bytes)?;
-    let functions = Compiler::new(&Limits::default())?.describe(bytes, &Limits::default())?;
+    let author = Machine::default().author()?;
+    let info = author.inspect(bytes)?;
+    let functions = author.describe(bytes, &Limits::default())?;
     let value = json!({
         "kind": "component",
         "digest": digest,

@@ -18,6 +18,8 @@ use lockgate_core::trust::TrustDomain;
 use lockgate_core::trust::development::{self, Allowed};
 use lockgate_core::verify::{Admission, Bundle, Request, Verified, learn, verify};
 use lockgate_core::{Error, Name, Timestamp};
+use lockgate_executor::Compiler;
+use lockgate_executor::Executors;
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
 use lockgate_taskmanager::job::{self, RunOptions, Stop};
 use lockgate_taskmanager::marks_file::MarksFile;
@@ -78,7 +80,7 @@ impl Run {
         let config = self.source.machine.config()?;
         let cache = config.cache.clone().unwrap_or_else(|| home.cache());
         let cache = ArtefactCache::open(&cache, config.cache_bytes)?;
-        let job = job::prepare(&bundle, &values, &cache)?;
+        let job = job::prepare(&bundle, &values, &Compiler::new().with_policy(config.jail), &cache)?;
         let range = bundle.manifest().job.parallelism;
         let parallelism = self.parallelism.unwrap_or_else(|| config.slots.clamp(range.min, range.max));
         if !(range.min..=range.max).contains(&parallelism) {
@@ -89,11 +91,18 @@ impl Run {
             return Err(Error::new(code::USAGE, cause).help("change `parallelism` under [job]").into());
         }
         let volumes = lockgate_taskmanager::volume::Volumes::open(&config.volumes)?;
-        let state = self.state.clone().or(config.state).unwrap_or_else(|| home.state());
+        let state = self.state.clone().or(config.state.clone()).unwrap_or_else(|| home.state());
         let progress = Progress::new(&job.plan, self.quiet);
         let stop = Stop::default();
-        let options =
-            RunOptions { volumes: &volumes, state: &state, parallelism, fresh: self.fresh, events: progress.events() };
+        let executors = Executors::new(config.executors(parallelism, job::memory(&job.plan, parallelism)))?;
+        let options = RunOptions {
+            executors: &executors,
+            volumes: &volumes,
+            state: &state,
+            parallelism,
+            fresh: self.fresh,
+            events: progress.events(),
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -134,7 +143,7 @@ impl Run {
         }
         let project = Project::open(&self.source.project)?;
         self.source.compile(&project)?;
-        let built = project.build(&self.source.machine.volumes()?, values)?;
+        let built = project.build(&self.source.machine, values)?;
         let (keys, made) = home.development_keys()?;
         if let Some(path) = made {
             output.note(&format!("made a development key for this machine: {}", path.display()));
@@ -223,6 +232,7 @@ async fn listen(stop: Stop, progress: Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::Machine;
     use clap::Parser as _;
     use lockgate_core::statement::Release;
     use lockgate_core::trust::development::Keys;
@@ -250,8 +260,7 @@ mod tests {
 
     /// The project's bundle, not signed, and what it asks for.
     fn package(folder: &Path) -> (Package, Allowed) {
-        let volumes = lockgate_taskmanager::volume::Volumes::default();
-        let built = Project::open(folder).unwrap().build(&volumes, &BTreeMap::new()).unwrap();
+        let built = Project::open(folder).unwrap().build(&Machine::default(), &BTreeMap::new()).unwrap();
         let allowed = Allowed::as_asked(&built.manifest);
         let terms = Terms {
             audience: development::audience().unwrap(),

@@ -1,4 +1,4 @@
-//! Verbs that only read: explain, completions, inspect, diff; and how errors and exit codes look.
+//! Verbs that only read: explain, completions, doctor, inspect, diff; and how errors and exit codes look.
 
 use crate::support::Home;
 use serde_json::Value;
@@ -38,6 +38,28 @@ fn help_states_the_exit_codes() {
     assert_eq!(json["error"]["cause"], "unrecognized subcommand 'nonsense'");
     let documented = include_str!("../../../../docs/exit-codes.md");
     assert!([0, 1, 2, 3, 4, 130].iter().all(|code| documented.contains(&format!("| {code} |"))));
+}
+
+#[test]
+fn doctor_shows_every_wall() {
+    let home = Home::new();
+    let ran = home.run("doctor --output json");
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let walls = report["walls"].as_array().unwrap();
+    let missing = walls.iter().any(|wall| wall["required"] == true && wall["stands"] == false);
+    assert_eq!(
+        (report["sufficient"].as_bool(), ran.status),
+        (Some(!missing), if missing { 3 } else { 0 }),
+        "{}",
+        ran.err
+    );
+    for name in ["landlock", "seccomp", "no-new-privileges", "memfd", "pidfd"] {
+        assert!(walls.iter().any(|wall| wall["name"] == name && wall["required"] == true), "{name}");
+    }
+    // What does not stand comes with what to change, and nothing else does.
+    assert!(walls.iter().all(|wall| wall["stands"] == wall["change"].is_null()));
+    let text = home.run("doctor");
+    assert!(walls.iter().all(|wall| text.out.contains(wall["name"].as_str().unwrap())), "{}", text.out);
 }
 
 #[test]

@@ -197,6 +197,11 @@ codes! {
     COMPOSED_COMPONENT = 511, "a component is composed of components that run code";
     IMPORTS_DIFFER = 512, "a component imports other interfaces than were signed";
     DESCRIBE_DIFFERS = 513, "a component describes itself other than it was signed";
+    COMPILE_TIME = 514, "compiling a component takes too long";
+    COMPILE_MEMORY = 515, "compiling a component takes too much memory";
+    COMPILER_GONE = 516, "the compiler ended without an answer";
+    COMPILER_ANSWER = 517, "the compiler's answer cannot be used";
+    COMPILER_UNAVAILABLE = 518, "the compiler cannot be started";
 
     // 06xx: running functions; from 0650 on what a guest gives back.
     OUT_OF_FUEL = 601, "a function used all its fuel";
@@ -346,6 +351,19 @@ codes! {
     BACKUP_DAMAGED = 1240, "a backup is damaged or incomplete";
     BACKUP_LOCKED = 1241, "a backup cannot be decrypted";
     RESTORE_REFUSED = 1242, "there is something already where a backup would be restored";
+    // 13xx: scheduling.
+    JOB_TRANSITION = 1300, "a job cannot do this in the state it is in";
+    JOB_ENDED = 1301, "a job has ended";
+    UNKNOWN_STATE = 1302, "a job state is not known";
+    RESTARTS_EXHAUSTED = 1303, "a job failed more often than its restart strategy allows";
+    TASKMANAGER_LOST = 1304, "a TaskManager was lost";
+    NOT_AN_UPGRADE = 1305, "a version is no upgrade of the one in place";
+    EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
+    EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
+    EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";
+    EXECUTOR_CRASHED = 909, "the executor crashed";
+    EXECUTOR_START = 910, "an executor could not be started";
+    EXECUTOR_FULL = 912, "an executor has no room left";
     EXECUTOR_NOT_STARTED = 920, "a jailed process cannot be started";
     PRIVILEGES_KEPT = 921, "a jailed process cannot give up its privileges";
     LANDLOCK_MISSING = 922, "Landlock is missing or too old";

@@ -22,6 +22,7 @@ impl Manifest {
         self.check_limits(&mut errors);
         self.check_settings(&mut errors);
         self.check_lists(&mut errors);
+        errors.extend(self.restart_strategy().err());
         errors
     }
 

@@ -6,11 +6,12 @@
 //! | `deadline = "10 s"`, `checkpoint-interval = "10 s"` | `deadline-ms`, `checkpoint-interval-ms` |
 //! | `parallelism = 4`, `"1..8"`, `{ min = 1, max = 8 }` | `{"min": …, "max": …}` |
 //! | `schema = ["price: float64?"]` (`?` for nullable) | objects |
+//! | `delay = "1 s"` and the like under `[restart]` | `delay-ms` and the like |
 //! | settings, parameters: `0.3`, `true`, `"text"` | text |
 //! | a sink's folder `late/` | `late` |
 
 use super::{Component, Job, Manifest, Operator, Parallelism, Parameter, ParameterRef, Selected, SelectedAs};
-use super::{Setting, Sink, Source, path};
+use super::{Setting, Sink, Source, path, restart};
 use crate::error::{Error, Result, code};
 use crate::human;
 use crate::limits::{LIMITS, PartialLimits, Unit};
@@ -80,11 +81,12 @@ fn manifest(root: Section<'_, '_>) -> Option<Manifest> {
         root.sections("operator", operator),
         root.sections("sink", sink),
         root.section("limits").map(limits).unwrap_or_default(),
+        root.section("restart").and_then(restart::read),
         root.sections("parameters", parameter),
     );
     root.finish();
-    let (component, source, operator, sink, limits, parameters) = manifest;
-    Some(Manifest { job: job?, component, source, operator, sink, limits, parameters })
+    let (component, source, operator, sink, limits, restart, parameters) = manifest;
+    Some(Manifest { job: job?, component, source, operator, sink, limits, restart, parameters })
 }
 
 fn job(section: Section<'_, '_>) -> Option<Job> {
@@ -221,7 +223,7 @@ fn checked(section: &Section<'_, '_>, key: &'static str, check: fn(&str) -> Resu
 }
 
 /// A duration in milliseconds. A number alone could be anything, so it is refused.
-fn duration(value: &DeValue<'_>, key: &str) -> Result<u64> {
+pub(super) fn duration(value: &DeValue<'_>, key: &str) -> Result<u64> {
     match value {
         DeValue::String(text) => human::parse_millis(text),
         value => Err(wrong(key, "a duration in quotes, such as \"10 s\"", value)),

@@ -2,6 +2,7 @@
 
 mod bundles;
 mod documents;
+mod reliance;
 mod versions;
 
 use crate::error::code;

@@ -7,6 +7,8 @@
 //! `parquet` crate, is known to panic rather than to return an error now and then; such a panic stands for a damaged
 //! split and is for whoever runs the decoder to catch.
 
+mod values;
+
 use super::batch::{Shape, internal, rows_without};
 use super::position::{PARQUET, Position};
 use super::thrift::{Fault, check_footer, check_pages};
@@ -26,6 +28,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -86,6 +89,7 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<()> {
                     && column.compressed_size() >= 0
                     && column.uncompressed_size() >= 0
                     && column.num_values() >= 0
+                    && (column.column_descr().max_rep_level() > 0 || column.num_values() == group.num_rows())
                     && end.is_some_and(|end| end.cast_unsigned() <= size)
             });
         rows = rows.checked_add(group.num_rows()).filter(|_| sound).ok_or_else(|| {
@@ -103,9 +107,23 @@ pub(super) struct Parquet {
 }
 
 struct Open {
-    decoder: ParquetPushDecoder,
+    reader: ArrowReaderMetadata,
+    mask: ProjectionMask,
     /// For each column to deliver its index in the batches that come.
     places: Vec<usize>,
+    /// Row groups that are still to be read, with the row at which each ends.
+    groups: VecDeque<(usize, u64)>,
+    /// Rows of the first of them that are left out.
+    offset: usize,
+    group: Option<Group>,
+}
+
+/// A row group that is being read.
+struct Group {
+    decoder: ParquetPushDecoder,
+    /// Its column chunks, until they are asked for.
+    chunks: Vec<(Range<u64>, Bytes)>,
+    end: u64,
 }
 
 impl Parquet {
@@ -121,11 +139,11 @@ impl Parquet {
         let places = roots.iter().map(|root| sorted.partition_point(|other| other < root)).collect();
 
         // Row groups that end behind the position are read, the first of them from some row on.
-        let (mut end, mut skipped, mut groups) = (0, 0, Vec::new());
+        let (mut end, mut skipped, mut groups) = (0, 0, VecDeque::new());
         for (index, group) in reader.metadata().row_groups().iter().enumerate() {
             end += group.num_rows().cast_unsigned();
             if end > self.row {
-                groups.push(index);
+                groups.push_back((index, end));
             } else {
                 skipped = end;
             }
@@ -138,14 +156,46 @@ impl Parquet {
         }
         let offset = usize::try_from(self.row - skipped).unwrap_or(usize::MAX);
         let mask = ProjectionMask::roots(reader.parquet_schema(), sorted);
-        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(reader)
-            .with_batch_size(self.shape.rows)
-            .with_row_groups(groups)
-            .with_projection(mask);
+        Ok(Open { reader, mask, places, groups, offset, group: None })
+    }
+
+    /// Reads the column chunks of a row group and makes a decoder of batches that are not too large.
+    fn group(&self, open: &mut Open, index: usize, end: u64, input: &mut dyn Input) -> Result<Group> {
+        let metadata = open.reader.metadata();
+        let columns = metadata.row_group(index).columns().iter().enumerate();
+        let columns: Vec<_> =
+            columns.filter(|(at, _)| open.mask.leaf_included(*at)).map(|(_, column)| column).collect();
+        let total = columns.iter().map(|column| column.byte_range().1).fold(0, u64::saturating_add);
+        if total > self.shape.limits.row_group {
+            return Err(Error::new(
+                code::PARQUET_LIMIT,
+                format!("the columns that are read of a Parquet row group have {total} bytes"),
+            ));
+        }
+        let range = |(start, length): (u64, u64)| start..start.saturating_add(length);
+        let (mut chunks, mut largest) = (Vec::with_capacity(columns.len()), 0_u64);
+        for (at, column) in columns.iter().enumerate() {
+            let place = range(column.byte_range());
+            let chunk = read(input, place.clone())?;
+            if let Some(next) = columns.get(at + 1).map(|next| range(next.byte_range())) {
+                input.prefetch(next.start, request(&next));
+            }
+            let pages = check_pages(&chunk, self.shape.limits.page).map_err(claim)?;
+            largest = largest.saturating_add(values::largest(column, &chunk, pages).map_err(damaged)?);
+            chunks.push((place, chunk));
+        }
+        // A batch depends on nothing but its row group, so that a run resumed anywhere sees the same batches.
+        let fitting = (self.shape.limits.batch_bytes as u64).checked_div(largest);
+        let fitting = fitting.map_or(usize::MAX, |rows| usize::try_from(rows).unwrap_or(usize::MAX));
+        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(open.reader.clone())
+            .with_batch_size(fitting.clamp(1, self.shape.rows))
+            .with_row_groups(vec![index])
+            .with_projection(open.mask.clone());
+        let offset = std::mem::take(&mut open.offset);
         if offset > 0 {
             builder = builder.with_offset(offset);
         }
-        Ok(Open { decoder: builder.build().map_err(damaged)?, places })
+        Ok(Group { decoder: builder.build().map_err(damaged)?, chunks, end })
     }
 
     /// Makes the declared columns of what was read, and sets rows aside that have nulls where there must be none.
@@ -197,26 +247,21 @@ impl Decoder for Parquet {
             None => self.begin(input)?,
         };
         let decoded = loop {
-            match open.decoder.try_decode().map_err(damaged)? {
+            let Some(group) = &mut open.group else {
+                let Some((index, end)) = open.groups.pop_front() else { break None };
+                open.group = Some(self.group(&mut open, index, end, input)?);
+                continue;
+            };
+            match group.decoder.try_decode().map_err(damaged)? {
+                // Without a page index what is asked for are whole column chunks.
                 DecodeResult::NeedsData(ranges) => {
-                    let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum::<u64>();
-                    if total > self.shape.limits.row_group {
-                        return Err(Error::new(
-                            code::PARQUET_LIMIT,
-                            format!("the columns that are read of a Parquet row group have {total} bytes"),
-                        ));
-                    }
-                    let mut chunks = Vec::with_capacity(ranges.len());
-                    for (at, range) in ranges.iter().enumerate() {
-                        let chunk = read(input, range.clone())?;
-                        if let Some(next) = ranges.get(at + 1) {
-                            input.prefetch(next.start, request(next));
-                        }
-                        // Without a page index what is asked for are whole column chunks.
-                        check_pages(&chunk, self.shape.limits.page).map_err(claim)?;
-                        chunks.push(chunk);
-                    }
-                    open.decoder.push_ranges(ranges, chunks).map_err(damaged)?;
+                    let mut chunk = |range: &Range<u64>| {
+                        let at = group.chunks.iter().position(|(place, _)| place == range);
+                        at.map(|at| group.chunks.swap_remove(at).1)
+                    };
+                    let chunks: Option<Vec<Bytes>> = ranges.iter().map(&mut chunk).collect();
+                    let chunks = chunks.ok_or_else(|| damaged(ParquetError::NYI("a part of a column chunk".into())))?;
+                    group.decoder.push_ranges(ranges, chunks).map_err(damaged)?;
                 }
                 DecodeResult::Data(batch) if batch.num_rows() == 0 => {}
                 DecodeResult::Data(batch) => {
@@ -224,7 +269,11 @@ impl Decoder for Parquet {
                     self.row += batch.num_rows() as u64;
                     break Some(decoded);
                 }
-                DecodeResult::Finished => break None,
+                DecodeResult::Finished if self.row != group.end => {
+                    let what = "a row group has another number of rows than its metadata says";
+                    return Err(Error::new(code::CORRUPT_PARQUET, what));
+                }
+                DecodeResult::Finished => open.group = None,
             }
         };
         self.open = Some(open);

@@ -22,6 +22,9 @@ const LIST: u64 = 1 << 16;
 const BINARY: u8 = 8;
 const LIST_TYPE: u8 = 9;
 const STRUCT: u8 = 12;
+/// The type of a page that is a dictionary, and the encoding whose values share prefixes.
+const DICTIONARY_PAGE: i64 = 2;
+const DELTA_BYTE_ARRAY: i64 = 7;
 
 /// Looks over a `FileMetaData`.
 ///
@@ -40,19 +43,58 @@ pub(super) fn check_footer(bytes: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Looks over the page headers of a column chunk: no page may unpack to more than `limit` bytes.
+/// What the pages of a column chunk are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Pages {
+    /// Whether the first of them is a dictionary.
+    pub(super) dictionary: bool,
+    /// Bytes of the largest page, unpacked, whose values share prefixes; 0 if there is none.
+    pub(super) prefixed: u64,
+}
+
+/// Looks over the page headers of a column chunk: no page may unpack to more than `limit` bytes, only the first may be a
+/// dictionary.
 ///
 /// # Errors
 /// As [`check_footer`].
-pub(super) fn check_pages(chunk: &[u8], limit: i64) -> Result<(), Fault> {
+pub(super) fn check_pages(chunk: &[u8], limit: i64) -> Result<Pages, Fault> {
     let mut walk = Walk { bytes: chunk, at: 0 };
+    let mut pages = Pages::default();
     while walk.at < chunk.len() {
-        let (mut unpacked, mut packed) = (-1, -1);
-        walk.structure(1, &mut |id, value| match id {
-            2 => unpacked = value,
-            3 => packed = value,
-            _ => {}
-        })?;
+        let first = walk.at == 0;
+        let (mut kind, mut unpacked, mut packed, mut encoding) = (-1, -1, -1, -1);
+        let mut id = 0;
+        while let Some(field) = walk.field(&mut id)? {
+            match (id, field) {
+                (1..=3, 4..=6) => {
+                    let value = walk.zigzag()?;
+                    *(match id {
+                        1 => &mut kind,
+                        2 => &mut unpacked,
+                        _ => &mut packed,
+                    }) = value;
+                }
+                // The header of a data page has its encoding second, that of one in the second version fourth.
+                (5 | 8, STRUCT) => {
+                    let place = if id == 5 { 2 } else { 4 };
+                    walk.structure(2, &mut |id, value| {
+                        if id == place {
+                            encoding = value;
+                        }
+                    })?;
+                }
+                _ => walk.skip(field, 2, &mut |_, _| {})?,
+            }
+        }
+        if kind == DICTIONARY_PAGE {
+            if !first {
+                return Err(Fault::Malformed);
+            }
+            pages.dictionary = true;
+        }
+        if encoding == DELTA_BYTE_ARRAY {
+            pages.prefixed = pages.prefixed.max(u64::try_from(unpacked).unwrap_or(0));
+        }
         if unpacked > limit {
             return Err(Fault::Excessive("a page's size"));
         }
@@ -61,7 +103,7 @@ pub(super) fn check_pages(chunk: &[u8], limit: i64) -> Result<(), Fault> {
         }
         walk.take(u64::try_from(packed).map_err(|_| Fault::Malformed)?)?;
     }
-    Ok(())
+    Ok(pages)
 }
 
 struct Walk<'a> {
@@ -255,9 +297,19 @@ mod tests {
     fn refuses_pages_that_claim_too_much() {
         // type 0, unpacked 100, packed 2, then the page.
         let page = [0x15, 0, 0x15, 0xc8, 0x01, 0x15, 4, 0, 7, 7];
-        assert_eq!(check_pages(&page, 100), Ok(()));
+        assert_eq!(check_pages(&page, 100), Ok(Pages::default()));
         assert_eq!(check_pages(&page.repeat(3), 99), Err(Fault::Excessive("a page's size")));
         assert_eq!(check_pages(&page[..9], 100), Err(Fault::Malformed));
+    }
+
+    #[test]
+    fn notices_dictionaries_and_shared_prefixes() {
+        // A dictionary (type 2), then data (type 0) of encoding 7, of 100 and 50 bytes unpacked, 2 and 1 packed.
+        let dictionary = [0x15, 4, 0x15, 0xc8, 0x01, 0x15, 4, 0, 7, 7];
+        let data = [0x15, 0, 0x15, 100, 0x15, 2, 0x2c, 0x15, 2, 0x15, 14, 0, 0, 7];
+        let both = [&dictionary[..], &data].concat();
+        assert_eq!(check_pages(&both, 100), Ok(Pages { dictionary: true, prefixed: 50 }));
+        assert_eq!(check_pages(&[&data[..], &dictionary].concat(), 100), Err(Fault::Malformed));
     }
 
     proptest! {

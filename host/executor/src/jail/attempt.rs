@@ -3,6 +3,11 @@
 //! Each is a system call or a few, made by hand so that no library stands between. Only what is needed without `unsafe`
 //! elsewhere is here: the program that enters the jail and plays them is `tests/src/bin/compromised.rs`.
 
+mod machine;
+mod work;
+
+pub use machine::Machine;
+
 use std::io::{Error, Result};
 use std::os::fd::RawFd;
 use std::ptr::{null, null_mut};
@@ -36,16 +41,17 @@ type Attempt = fn(&Stage) -> Result<String>;
 pub struct Stage {
     /// The process that started this one, by its id outside.
     pub parent: i32,
+    /// An address that can be read there.
+    pub address: usize,
 }
 
 /// Every attempt with its name.
 pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("open", |_| number(call4(libc::SYS_openat, CWD, path(c"/etc/passwd"), libc::O_RDONLY.into(), 0))),
     ("create", |_| {
-        let flags = libc::O_CREAT | libc::O_WRONLY;
-        number(call4(libc::SYS_openat, CWD, path(c"/tmp/lockgate-escaped"), flags.into(), 0o600))
+        // A file without a name leaves nothing behind.
+        number(call4(libc::SYS_openat, CWD, path(c"/dev/shm"), (libc::O_TMPFILE | libc::O_RDWR).into(), 0o600))
     }),
-    ("truncate", |_| number(call2(libc::SYS_truncate, path(c"/dev/shm/lockgate-escape-target"), 0))),
     ("socket", |_| number(call3(libc::SYS_socket, libc::AF_INET.into(), libc::SOCK_STREAM.into(), 0))),
     ("abstract", |_| connect_abstract()),
     ("fork", |_| fork()),
@@ -69,18 +75,25 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     }),
     ("protect-too-long", |_| protect_too_long()),
     ("protect-too-much", |_| protect_too_much()),
+    ("hide-and-repeat", |_| hide_and_repeat()),
     ("kill", |stage| number(call2(libc::SYS_kill, stage.parent.into(), 0))),
     ("kill-thread", |stage| {
         number(call3(libc::SYS_tgkill, stage.parent.into(), stage.parent.into(), libc::SIGABRT.into()))
     }),
     ("ptrace", |stage| number(call4(libc::SYS_ptrace, libc::PTRACE_SEIZE.into(), stage.parent.into(), 0, 0))),
-    ("read-memory", |stage| read_memory(stage.parent)),
+    ("read-memory", read_memory),
     ("raise-limit", |_| raise_limit()),
     ("io-uring", |_| io_uring()),
     ("memfd", |_| number(call2(libc::SYS_memfd_create, path(c"x"), 0))),
-    ("unshare", |_| number(call1(libc::SYS_unshare, libc::CLONE_NEWUSER.into()))),
+    ("unshare", |_| number(call1(libc::SYS_unshare, libc::CLONE_NEWUTS.into()))),
     ("read-code", |_| transfer(libc::SYS_read, CODE)),
     ("write-socket", |_| transfer(libc::SYS_write, SOCKET)),
+    ("send-socket", |_| tell("sent", Voice::Send).map(done)),
+    ("map-code", |_| map(PAGE, READ, PRIVATE, CODE).map(shown)),
+    ("allocate", |_| {
+        work::allocate();
+        Ok(done(()))
+    }),
     ("read-signal", |_| transfer(libc::SYS_read, SIGNAL)),
     ("duplicate", |_| number(call1(libc::SYS_dup, SOCKET.into()))),
     ("close", |_| number(call1(libc::SYS_close, SOCKET.into()))),
@@ -88,7 +101,7 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("fault", |_| fault()),
     ("spin", |_| spin()),
     ("wait", |_| wait()),
-    ("work", |_| super::attempt_work::work()),
+    ("work", |_| work::work()),
 ];
 
 /// Plays the attempt called `name`: what it got, or why it was refused. None if there is none of that name.
@@ -96,24 +109,39 @@ pub fn play(name: &str, stage: &Stage) -> Option<Result<String>> {
     ATTEMPTS.iter().find(|(known, _)| *known == name).map(|(_, attempt)| attempt(stage))
 }
 
-/// Sends `text` on the socket.
+/// How to say something on the socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Voice {
+    /// As an executor may.
+    Send,
+    /// As a compiler may, to which it is a pipe.
+    Write,
+}
+
+/// Says `text` on the socket.
 ///
 /// # Errors
-/// Those of `sendto`.
+/// Those of the system call.
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
-pub fn tell(text: &str) -> Result<()> {
+pub fn tell(text: &str, how: Voice) -> Result<()> {
+    let (bytes, length) = (text.as_ptr().cast(), text.len());
     // SAFETY: the pointer and length are those of `text`.
-    let sent = unsafe { libc::send(SOCKET, text.as_ptr().cast(), text.len(), libc::MSG_NOSIGNAL) };
+    let sent = unsafe {
+        match how {
+            Voice::Send => libc::send(SOCKET, bytes, length, libc::MSG_NOSIGNAL),
+            Voice::Write => libc::write(SOCKET, bytes, length),
+        }
+    };
     if sent < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-pub(super) const PAGE: usize = 4096;
+const PAGE: usize = 4096;
 const MANY: usize = 256 << 20;
 const CWD: libc::c_long = libc::AT_FDCWD as libc::c_long;
-pub(super) const READ: i32 = libc::PROT_READ;
-pub(super) const WRITE: i32 = libc::PROT_WRITE;
-pub(super) const EXECUTE: i32 = libc::PROT_EXEC;
-pub(super) const PRIVATE: i32 = libc::MAP_PRIVATE;
+const READ: i32 = libc::PROT_READ;
+const WRITE: i32 = libc::PROT_WRITE;
+const EXECUTE: i32 = libc::PROT_EXEC;
+const PRIVATE: i32 = libc::MAP_PRIVATE;
 const ANONYMOUS: i32 = libc::MAP_ANONYMOUS;
 
 /// An attempt that takes nothing of this process with it if it works.
@@ -173,14 +201,14 @@ fn address<T>(pointer: *const T) -> libc::c_long {
 }
 
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
-pub(super) fn map(length: usize, protection: i32, flags: i32, fd: RawFd) -> Result<*mut libc::c_void> {
+fn map(length: usize, protection: i32, flags: i32, fd: RawFd) -> Result<*mut libc::c_void> {
     // SAFETY: without MAP_FIXED nothing that is mapped already is touched.
     let address = unsafe { libc::mmap(null_mut(), length, protection, flags, fd, 0) };
     if address == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(address) }
 }
 
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
-pub(super) fn protect(address: *mut libc::c_void, length: usize, protection: i32) -> Result<()> {
+fn protect(address: *mut libc::c_void, length: usize, protection: i32) -> Result<()> {
     // SAFETY: every caller passes a mapping of its own.
     let result = unsafe { libc::mprotect(address, length, protection) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
@@ -214,6 +242,21 @@ fn protect_too_much() -> Result<String> {
     Ok("opened all of it".into())
 }
 
+/// Fills memory and makes it inaccessible, again and again: `RLIMIT_DATA` counts what may be written now, not what was.
+#[expect(unsafe_code, reason = "plays what a compromised process does")]
+fn hide_and_repeat() -> Result<String> {
+    const PIECE: usize = MANY / 4;
+    for _ in 0..8 {
+        let piece = map(PIECE, READ | WRITE, PRIVATE | ANONYMOUS, -1)?;
+        for page in 0..PIECE / PAGE {
+            // SAFETY: within the mapping that was just made.
+            unsafe { piece.cast::<u8>().add(page * PAGE).write_volatile(1) };
+        }
+        protect(piece, PIECE, 0)?;
+    }
+    Ok("holds twice the limit".into())
+}
+
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
 fn fork() -> Result<String> {
     let child = call(libc::SYS_clone, libc::SIGCHLD.into(), 0, 0, 0)?;
@@ -242,19 +285,20 @@ fn connect_abstract() -> Result<String> {
     number(call3(libc::SYS_connect, socket, address(&raw const to), length.cast_signed() as libc::c_long))
 }
 
-fn read_memory(parent: i32) -> Result<String> {
+fn read_memory(stage: &Stage) -> Result<String> {
     let mut here = [0u8; 8];
     let to = libc::iovec { iov_base: here.as_mut_ptr().cast(), iov_len: here.len() };
-    let from = libc::iovec { iov_base: machine_code as *mut libc::c_void, iov_len: here.len() };
+    let from = libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(stage.address), iov_len: here.len() };
     let (to, from) = (address(&raw const to), address(&raw const from));
-    // The sixth argument, flags, is 0.
-    number(read_vectors(parent.into(), to, from))
+    number(read_vectors(stage.parent.into(), to, from))
 }
 
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
 fn read_vectors(process: libc::c_long, to: libc::c_long, from: libc::c_long) -> Result<libc::c_long> {
+    const ONE: libc::c_long = 1;
+    const NONE: libc::c_long = 0;
     // SAFETY: both vectors are alive; the kernel checks what they point to.
-    let result = unsafe { libc::syscall(libc::SYS_process_vm_readv, process, to, 1, from, 1, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_process_vm_readv, process, to, ONE, from, ONE, NONE) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(result) }
 }
 

@@ -1,5 +1,6 @@
 //! The steps by which a fresh process gives up what it has, before it sees anything of a tenant's.
 
+use super::clone::last_errno;
 use super::walls::{MIN_LANDLOCK_ABI, Policy};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, LandlockStatus, Ruleset, RulesetAttr as _,
@@ -23,9 +24,9 @@ use std::time::Duration;
 pub struct ResourceLimits {
     /// Bytes of private writable memory, the pool's and the heap's together (`RLIMIT_DATA`).
     pub data: u64,
-    /// Bytes of address space (`RLIMIT_AS`): for a compiler. None for an executor, whose pool reserves far more than it
-    /// uses. Never set it as a second bound beside `data`: the kernel lets `mprotect` go beyond `RLIMIT_DATA` where a
-    /// length is beyond `RLIMIT_AS` too.
+    /// Bytes of address space (`RLIMIT_AS`): for a compiler, whose bound it then is alone. The kernel does not hold
+    /// `mprotect` to `RLIMIT_DATA` once the space in use and the length are together beyond `RLIMIT_AS`. None for an
+    /// executor, whose pool reserves far more than it uses.
     pub address_space: Option<u64>,
     /// CPU time of the whole process, rounded up to seconds (`RLIMIT_CPU`): for a compiler. At its end comes SIGKILL.
     pub cpu: Option<Duration>,
@@ -59,7 +60,7 @@ pub fn root() -> Result<bool> {
 }
 
 /// Gives up what the process inherited: privileges for good, every descriptor above `keep`, its session and terminal,
-/// its priority (`nice`, 0 to 19), and the right of others to look into it. Asks again to be killed when the thread
+/// its priority (`nice`, 0 to 19), the right of others to look into it, and memory that is both written and executed. Asks again to be killed when the thread
 /// that started it ends, because that is forgotten when a process changes its user.
 ///
 /// As root of the machine it becomes nobody, where its parent can still kill it then. Before any thread is made.
@@ -82,6 +83,7 @@ pub fn shed(keep: RawFd, nice: i32) -> Result<()> {
     rustix::thread::set_no_new_privs(true).map_err(step("no new privileges"))?;
     drop_capabilities().map_err(step("capabilities"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(step("not dumpable"))?;
+    write_or_execute().map_err(step("write or execute"))?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(step("death signal"))?;
     if getppid() != parent {
         return Err(Error::new(code::PRIVILEGES_KEPT, "the parent ended"));
@@ -133,6 +135,22 @@ fn become_nobody() -> Result<(), Errno> {
         changed => changed?,
     }
     rustix::thread::set_thread_res_uid(user, user, user)
+}
+
+/// No memory is ever writable and executable, nor made executable after it was not: prctl(2), since Linux 6.3. Before that
+/// the filter alone sees to it.
+#[expect(unsafe_code, reason = "a system call that has no wrapper")]
+fn write_or_execute() -> Result<(), Errno> {
+    const REFUSE_EXEC_GAIN: libc::c_ulong = libc::PR_MDWE_REFUSE_EXEC_GAIN as libc::c_ulong;
+    const UNUSED: libc::c_ulong = 0;
+    // SAFETY: changes how later mappings of this process are checked, and none that there is.
+    match unsafe { libc::prctl(libc::PR_SET_MDWE, REFUSE_EXEC_GAIN, UNUSED, UNUSED, UNUSED) } {
+        0 => Ok(()),
+        _ => match last_errno() {
+            Errno::INVAL | Errno::NOSYS => Ok(()),
+            errno => Err(errno),
+        },
+    }
 }
 
 #[expect(unsafe_code, reason = "a system call that has no wrapper")]
@@ -204,9 +222,12 @@ pub fn limit(limits: &ResourceLimits) -> Result<()> {
     lower(Resource::Sigpending, 16)
 }
 
-/// No further process or thread, as far as the kernel counts them for this user. Called by [`super::seal`], when all
-/// threads are made.
-pub(super) fn no_more_threads() -> Result<()> {
+/// No further process or thread, as far as the kernel counts them: not for root. When all threads are made;
+/// [`super::seal`] does it too.
+///
+/// # Errors
+/// `LG0924` if it is refused.
+pub fn no_more_threads() -> Result<()> {
     lower(Resource::Nproc, 0)
 }
 
@@ -216,8 +237,4 @@ fn lower(resource: Resource, value: u64) -> Result<()> {
         Error::new(code::RESOURCES_UNBOUNDED, format!("the limit {resource:?} cannot be set to {value}: {errno}"))
     };
     setrlimit(resource, limit).map_err(refused)
-}
-
-fn last_errno() -> Errno {
-    Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))
 }

@@ -51,6 +51,7 @@ pub(super) fn table(profile: &Profile) -> Made<Vec<Line>> {
                 line(libc::SYS_exit, vec![], "a thread ends"),
             ]);
             extend(&mut lines, libc::SYS_mmap, map_code(*code)?);
+            extend(&mut lines, libc::SYS_mprotect, close()?);
         }
         Profile::Compiler { input, output, .. } => lines.extend([
             line(libc::SYS_read, vec![rule([descriptor(*input)])?], "the component"),
@@ -73,7 +74,7 @@ fn common(memory: u64) -> Made<Vec<Line>> {
         line(libc::SYS_brk, vec![], "the heap; RLIMIT_DATA bounds it"),
         line(libc::SYS_mmap, map_memory(memory)?, "memory: private, never executable"),
         line(libc::SYS_munmap, vec![], "gives memory back"),
-        line(libc::SYS_mprotect, protect(memory)?, "opens and closes parts of a reservation; never executable"),
+        line(libc::SYS_mprotect, vec![rule([is(2, READ_WRITE), at_most(1, memory)])?], "opens parts of a reservation"),
         line(libc::SYS_mremap, remap(memory)?, "glibc's realloc of large blocks"),
         line(libc::SYS_madvise, advice?, "empties memory and chooses the size of pages"),
         line(libc::SYS_getrandom, vec![], "seeds of hash tables"),
@@ -118,8 +119,10 @@ fn map_code(code: RawFd) -> Made<Vec<Rule>> {
     ])
 }
 
-fn protect(memory: u64) -> Made<Vec<Rule>> {
-    Ok(vec![rule([is(2, NOT)])?, rule([is(2, READ_WRITE), at_most(1, memory)])?])
+/// Closes memory, of any length: stacks have guard pages, and a pool's memory shrinks from one instance to the next.
+/// What is filled and then closed is not counted by `RLIMIT_DATA` any more; the compiler, which needs no such thing, may not.
+fn close() -> Made<Vec<Rule>> {
+    Ok(vec![rule([is(2, NOT)])?])
 }
 
 /// Without a fixed address, and not of length 0, which makes a second mapping of a shared one.

@@ -55,7 +55,11 @@ pub fn seal(profile: &Profile) -> Result<()> {
         Error::new(code::SECCOMP_MISSING, format!("the filter of system calls cannot be made: {error}"))
     })?;
     no_more_threads()?;
-    programs.iter().try_for_each(install)?;
+    // What `shed` has done; the kernel takes no filter of an ordinary user's without.
+    rustix::thread::set_no_new_privs(true).map_err(|errno| {
+        Error::new(code::SECCOMP_MISSING, format!("the filter of system calls cannot be installed: {errno}"))
+    })?;
+    programs.iter().try_for_each(|program| install(program, libc::SECCOMP_FILTER_FLAG_TSYNC))?;
     // The filter refuses this call, which does no harm. Were it answered, there would be no filter.
     match rustix::thread::no_new_privs() {
         Err(rustix::io::Errno::PERM) => Ok(()),
@@ -81,22 +85,29 @@ fn compile(profile: &Profile) -> Result<[BpfProgram; 2], BackendError> {
     Ok([refuse.try_into()?, allow.try_into()?])
 }
 
+/// Tries on this thread alone whether system calls can be filtered, with a filter that refuses one harmless call.
+pub(super) fn try_filter() -> Result<()> {
+    let made = || -> Result<BpfProgram, BackendError> {
+        let calls = [(libc::SYS_getcwd, Vec::new())].into();
+        let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+        SeccompFilter::new(calls, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?.try_into()
+    };
+    install(&made().map_err(|error| Error::new(code::SECCOMP_MISSING, error.to_string()))?, 0)?;
+    match rustix::process::getcwd(Vec::new()) {
+        Err(rustix::io::Errno::PERM) => Ok(()),
+        _ => Err(Error::new(code::SECCOMP_MISSING, "a filter was taken but does not work")),
+    }
+}
+
 /// By hand, because the library's own way asks first for no new privileges by a call that the first program refuses.
 #[expect(unsafe_code, reason = "a system call that has no wrapper")]
-fn install(program: &BpfProgram) -> Result<()> {
+pub(super) fn install(program: &BpfProgram, flags: libc::c_ulong) -> Result<()> {
     let missing = |why: String| Error::new(code::SECCOMP_MISSING, format!("system calls cannot be filtered: {why}"));
     let len = u16::try_from(program.len()).map_err(|_| missing("the filter is too long".into()))?;
     // `sock_filter` of both libraries is the kernel's.
     let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
     // SAFETY: the kernel copies `len` instructions from `filter`, which lives until it is done.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_TSYNC,
-            &raw const filter,
-        )
-    };
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
     match result {
         0 => Ok(()),
         1.. => Err(missing(format!("thread {result} has another filter"))),

@@ -2,6 +2,7 @@
 
 use crate::protocol::REGION_BYTES;
 use lockgate_core::error::code;
+use lockgate_core::types::{Field, FunctionDescription};
 use lockgate_core::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,19 @@ pub struct End {
     pub failed: Option<Failed>,
     /// The last counters.
     pub usage: Usage,
+    /// What came out, if it was not a job.
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
+}
+
+/// What came out of a look at something.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Outcome {
+    /// What a component says of its functions.
+    Described(Vec<FunctionDescription>),
+    /// The schema of a split.
+    Inferred(Vec<Field>),
 }
 
 /// Why a slot failed.

@@ -2,10 +2,9 @@
 //! after whatever ended it.
 
 use crate::assignment::Assignment;
-use crate::executor::{Control, Shared};
 use crate::port::Port;
 use crate::protocol::{FunctionUsage, LogLine, Verb, payload};
-use crate::slot::input::Reading;
+use crate::shared::{Control, Run};
 use lockgate_core::columns::BatchRef;
 use lockgate_core::error::code;
 use lockgate_core::plan::NodeKind;
@@ -15,8 +14,6 @@ use lockgate_sandbox::{BatchSeed, CallError, Instance, Level, LogSink, Program, 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most bytes of an artefact.
-const MAX_ARTEFACT: u64 = 512 << 20;
 /// The most log lines kept until they are sent.
 const MAX_LINES: usize = 1_000;
 
@@ -26,6 +23,7 @@ pub(super) type Lines = Arc<Mutex<Vec<LogLine>>>;
 /// The functions of a plan by its node indexes.
 pub(crate) struct Functions {
     nodes: Vec<Option<Function>>,
+    control: Control,
 }
 
 struct Function {
@@ -38,14 +36,8 @@ struct Function {
 }
 
 impl Functions {
-    /// Reads and loads the artefacts that `assignment` names; logs go to `lines`.
-    pub(crate) fn load(
-        assignment: &Assignment,
-        shared: &Shared,
-        control: &Control,
-        lines: &Lines,
-        port: &mut Port,
-    ) -> Result<Self> {
+    /// Loads the artefacts that `assignment` names; logs go to `lines`.
+    pub(crate) fn load(assignment: &Assignment, run: &Run, control: &Control, lines: &Lines) -> Result<Self> {
         let mut nodes = Vec::with_capacity(assignment.plan.nodes.len());
         for (at, node) in assignment.plan.nodes.iter().enumerate() {
             let NodeKind::Function(function) = &node.kind else {
@@ -55,21 +47,9 @@ impl Functions {
             let grant = assignment.components.get(&function.component).ok_or_else(|| {
                 Error::new(code::PROTOCOL_PAYLOAD, format!("component {} is not granted", function.component))
             })?;
-            let program = shared.program(grant.digest, || {
-                if grant.size > MAX_ARTEFACT {
-                    return Err(Error::new(code::PROTOCOL_RANGE, format!("an artefact of {} bytes", grant.size)));
-                }
-                let mut reading = Reading::new(grant.input, Some(grant.size), control);
-                let artefact = reading.read(port, 0, usize::try_from(grant.size).unwrap_or(usize::MAX))?;
-                // SAFETY: the bytes come over the channel from the TaskManager that started this executor, which takes
-                // an artefact only from `Compiler::compile` of this same program or from its cache, whose MAC, keyed
-                // by the engine's compatibility, it has checked. A tenant has no way to put bytes there.
-                #[allow(unsafe_code)]
-                unsafe {
-                    shared.engine.load(&artefact)
-                }
-            })?;
+            let program = run.program(grant.digest, grant.code)?;
             let settings = settings(assignment, at, &function.config, control, lines);
+            control.progress();
             let described = program.instance(&settings, &BatchSeed::default()).and_then(|mut made| made.describe());
             if described.map_err(|failed| failed.error.at(format!("operator {}", node.name)))? != grant.describe {
                 let cause = format!("component {} describes itself other than it was signed", function.component);
@@ -78,7 +58,7 @@ impl Functions {
             let usage = Usage::default();
             nodes.push(Some(Function { index: function.index, program, settings, instance: None, usage }));
         }
-        Ok(Self { nodes })
+        Ok(Self { nodes, control: control.clone() })
     }
 
     /// Counters of every function node.
@@ -106,6 +86,7 @@ impl Udf for Functions {
             });
         };
         let seed = BatchSeed { split: context.split, first_row: context.first_row, part: context.part };
+        self.control.progress();
         function.call(batch, &seed)
     }
 }

@@ -1,8 +1,8 @@
 //! A granted input as the decoders want it: ranges of bytes, cut into regions, read ahead.
 
-use crate::executor::Control;
 use crate::port::{Port, Ticket};
 use crate::protocol::REGION_BYTES;
+use crate::shared::Control;
 use bytes::Bytes;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
@@ -147,6 +147,11 @@ mod tests {
     use crate::protocol::{SLOT_REGIONS, VERSION, Verb};
     use std::thread;
 
+    /// Of a slot that nobody stops.
+    fn control() -> Control {
+        Control::new(link().0.controls())
+    }
+
     const SIZE: usize = 5 * REGION_BYTES + 77;
 
     fn byte(at: usize) -> u8 {
@@ -157,7 +162,7 @@ mod tests {
     fn with_port(there: usize, work: impl FnOnce(&mut Port)) -> Vec<(u64, u32)> {
         let (slot, end) = link();
         let server = thread::spawn(move || {
-            let (mut handle, mut asked) = (SlotHandle::new(end), Vec::new());
+            let (mut handle, mut asked) = (SlotHandle::new(end, None), Vec::new());
             while let Some(ask) = handle.receive().unwrap() {
                 let Verb::Read { offset, .. } = ask.verb else {
                     handle.answer(&ask, u64::from(VERSION), &[]).unwrap();
@@ -170,7 +175,8 @@ mod tests {
             }
             asked
         });
-        let mut port = Port::open(slot).unwrap();
+        let mut port = Port::new(slot);
+        port.hello().unwrap();
         work(&mut port);
         drop(port);
         server.join().unwrap()
@@ -190,7 +196,7 @@ mod tests {
         {
             for read in [(few, few), (few, 4 * one), (few, one), (SIZE - 5, few), (SIZE, few), (0, 0)] {
                 with_port(SIZE, |port| {
-                    let mut reading = Reading::new(7, Some(SIZE as u64), &Control::default());
+                    let mut reading = Reading::new(7, Some(SIZE as u64), &control());
                     reading.on(port).prefetch(ahead.0 as u64, ahead.1);
                     for _ in 0..2 {
                         let bytes = reading.read(port, read.0 as u64, read.1).unwrap();
@@ -206,7 +212,7 @@ mod tests {
     #[test]
     fn nothing_is_read_twice_or_behind_the_end() {
         let asked = with_port(SIZE, |port| {
-            let mut reading = Reading::new(7, Some(SIZE as u64), &Control::default());
+            let mut reading = Reading::new(7, Some(SIZE as u64), &control());
             let mut at = 0;
             while at < SIZE {
                 let bytes = reading.read(port, at as u64, REGION_BYTES).unwrap();
@@ -221,7 +227,7 @@ mod tests {
     #[test]
     fn an_input_that_ends_early_ends_the_read() {
         with_port(REGION_BYTES + 9, |port| {
-            let mut reading = Reading::new(7, Some(SIZE as u64), &Control::default());
+            let mut reading = Reading::new(7, Some(SIZE as u64), &control());
             assert_range(&reading.read(port, 5, SIZE).unwrap(), 5, REGION_BYTES + 4);
             assert!(port.has_room(SLOT_REGIONS as usize - 1));
         });
@@ -230,7 +236,7 @@ mod tests {
     #[test]
     fn a_stream_gives_what_it_has_and_one_read_is_bounded() {
         with_port(100, |port| {
-            let mut reading = Reading::new(7, None, &Control::default());
+            let mut reading = Reading::new(7, None, &control());
             reading.on(port).prefetch(0, 50);
             assert_range(&reading.read(port, 0, SIZE).unwrap(), 0, 100);
             assert_eq!(reading.read(port, 100, SIZE).unwrap(), b"");

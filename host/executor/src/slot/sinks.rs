@@ -1,8 +1,8 @@
 //! The sinks of a slot: each encodes what it gets and hands the bytes on, region by region, with their epoch.
 
-use crate::executor::Control;
 use crate::port::Port;
 use crate::protocol::{REGION_BYTES, Verb};
+use crate::shared::Control;
 use arrow_array::RecordBatch;
 use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan, Sink};
@@ -144,18 +144,20 @@ mod tests {
     fn a_cancelled_job_delivers_nothing_more() {
         let (slot, end) = link();
         let other = thread::spawn(move || {
-            let mut handle = SlotHandle::new(end);
+            let mut handle = SlotHandle::new(end, None);
             while let Some(ask) = handle.receive().unwrap() {
                 handle.answer(&ask, u64::from(VERSION), &[]).unwrap();
             }
         });
-        let (mut port, control) = (Port::open(slot).unwrap(), Control::default());
+        let (controls, mut port) = (slot.controls(), Port::new(slot));
+        port.hello().unwrap();
+        let control = Control::new(controls.clone());
         let plan = Plan { nodes: vec![], limits: Limits::default(), batch_rows: 1, checkpoint_interval: 1_000 };
         let mut sinks = Sinks::new(&plan, 1);
         let column: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
         let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
         assert!(sinks.on(&mut port, &control).batch(0, &batch).is_ok());
-        control.cancel.cancel();
+        controls.cancel();
         let refused = sinks.on(&mut port, &control).batch(0, &batch).unwrap_err();
         assert_eq!(refused.code(), code::JOB_CANCELLED);
         drop(port);

@@ -1,7 +1,10 @@
 //! Slots under a TaskManager that keeps everything in memory, with real guests in the real sandbox.
 
+use crate::code::CodeStore;
+use crate::link::{Controls, link};
 use crate::protocol::{ASSIGNMENT, Ask, Commit, End, LogLine, SplitGrant, SplitPosition, VERSION, Verb, payload};
-use crate::{Assignment, Compiler, ComponentGrant, Executor, ExecutorOptions, Running, SlotHandle};
+use crate::shared::Shared;
+use crate::{Assignment, Compiler, ComponentGrant, SlotHandle, Task};
 use lockgate_core::bundle::{Draft, Part};
 use lockgate_core::error::{Code, code};
 use lockgate_core::limits::Limits;
@@ -51,7 +54,8 @@ fn component(call: &str) -> Vec<u8> {
 /// What a TaskManager has compiled of it, once it is in a bundle that was signed and verified.
 fn artefact(component: &[u8]) -> Vec<u8> {
     let manifest = "[job]\ntenant = \"acme\"\nname = \"late\"\nversion = 1\n[component.guest]\n";
-    let imports = Compiler::inspect(component).unwrap().imports.into_iter().collect();
+    let compiler = Compiler::new().with_program(&crate::testing::program());
+    let imports = compiler.inspect(component).unwrap().imports.into_iter().collect();
     let part = Part { wasm: component.to_vec(), describe: vec![], imports, exports: BTreeSet::new() };
     let now = Timestamp::from_seconds(1_800_000_000);
     let draft = Draft {
@@ -68,7 +72,7 @@ fn artefact(component: &[u8]) -> Vec<u8> {
     let allowed = development::Allowed::as_asked(&draft.manifest);
     let keys = development::Keys::from_seed(&[1; 32]);
     let accepted = development::admit(&keys, &mut draft.package(None).unwrap(), &allowed, now).unwrap();
-    Compiler::new(&Limits::default()).unwrap().compile(&accepted.bundle, &name("guest")).unwrap()
+    compiler.compile(&accepted.bundle, &name("guest")).unwrap()
 }
 
 fn name(text: &str) -> Name {
@@ -111,7 +115,15 @@ fn assignment(functions: u32) -> Assignment {
     }
     nodes.push(Node { name: name("out"), inputs: after(functions), kind: NodeKind::Sink(sink), outputs: vec![] });
     let plan = Plan { nodes, limits: Limits::default(), batch_rows: 2, checkpoint_interval: 0 };
-    Assignment { tenant: name("acme"), job: name("late"), clock: 0, plan, components: BTreeMap::new() }
+    Assignment {
+        run: 1,
+        slots: 3,
+        tenant: name("acme"),
+        job: name("late"),
+        clock: 0,
+        plan,
+        components: BTreeMap::new(),
+    }
 }
 
 fn split(input: u32, position: Option<Vec<u8>>, content: &str) -> SplitGrant {
@@ -119,12 +131,13 @@ fn split(input: u32, position: Option<Vec<u8>>, content: &str) -> SplitGrant {
 }
 
 /// What a slot may be told.
-type Order = fn(&Running);
+type Order = fn(&Controls);
 
 /// A TaskManager, and what it was told.
 #[derive(Default)]
 struct Fake<'a> {
     inputs: BTreeMap<u32, Vec<u8>>,
+    code: Option<CodeStore>,
     splits: VecDeque<SplitGrant>,
     /// What is done with the slot once it has committed this often.
     stop: Option<(usize, Order)>,
@@ -140,7 +153,7 @@ impl Fake<'_> {
     /// With these contents as splits.
     fn new(assignment: &Assignment, splits: &[&str]) -> Self {
         let mut fake = Self::default();
-        fake.inputs.insert(ASSIGNMENT, assignment.encode().unwrap());
+        fake.inputs.insert(ASSIGNMENT, Task::Job(Box::new(assignment.clone())).encode().unwrap());
         for (input, content) in (100..).zip(splits) {
             fake.inputs.insert(input, content.as_bytes().to_vec());
             fake.splits.push_back(split(input, None, content));
@@ -153,15 +166,31 @@ impl Fake<'_> {
         let mut assignment = assignment(functions);
         let component = component(call);
         let artefact = artefact(&component);
-        let (digest, size) = (Digest::of(&component), artefact.len() as u64);
-        assignment.components.insert(name("guest"), ComponentGrant { digest, input: 1, size, describe: vec![] });
-        let mut fake = Self::new(&assignment, splits);
-        fake.inputs.insert(1, artefact);
-        fake
+        let (digest, mut store) = (Digest::of(&component), CodeStore::new().unwrap());
+        let code = store.put(digest, &artefact).unwrap();
+        assignment.components.insert(name("guest"), ComponentGrant { digest, code, describe: vec![] });
+        Self { code: Some(store), ..Self::new(&assignment, splits) }
     }
 
-    /// Serves a slot to its end; its last words, none if it went without.
-    fn serve(&mut self, (mut handle, running): (SlotHandle, Running)) -> Option<End> {
+    /// Runs a slot of an executor of its own and serves it to its end; its last words, none if it went without.
+    fn run(&mut self) -> Option<End> {
+        let code = self.code.get_or_insert_with(|| CodeStore::new().unwrap()).reader().unwrap();
+        self.run_in(&Shared::new(code))
+    }
+
+    /// Runs a slot of an executor.
+    fn run_in(&mut self, shared: &Shared) -> Option<End> {
+        let (slot, end) = link();
+        let controls = end.controls();
+        std::thread::scope(|scope| {
+            let slot = scope.spawn(|| drop(super::run(slot, shared)));
+            let end = self.serve(SlotHandle::new(end, None), &controls);
+            slot.join().unwrap();
+            end
+        })
+    }
+
+    fn serve(&mut self, mut handle: SlotHandle, running: &Controls) -> Option<End> {
         while let Some(ask) = handle.receive().unwrap() {
             let bytes = if matches!(ask.verb, Verb::Read { .. }) { vec![] } else { handle.bytes(&ask).unwrap() };
             let answer = self.answer(&ask, &bytes);
@@ -169,7 +198,7 @@ impl Fake<'_> {
             if let (Verb::Commit { .. }, Some((after, stop))) = (ask.verb, self.stop)
                 && self.commits.len() == after
             {
-                stop(&running);
+                stop(running);
             }
             match answer {
                 Ok((value, back)) => handle.answer(&ask, value, &back).unwrap(),
@@ -222,11 +251,6 @@ impl Fake<'_> {
     }
 }
 
-fn executor(slots: u32, functions: u32) -> Executor {
-    let Limits { memory, stack, .. } = Limits::default();
-    Executor::start(&ExecutorOptions { slots, functions, memory, stack }).unwrap()
-}
-
 #[track_caller]
 fn failed(end: Option<End>) -> Code {
     end.unwrap().failed.unwrap().error().code()
@@ -235,7 +259,7 @@ fn failed(end: Option<End>) -> Code {
 #[test]
 fn a_slot_commits_what_it_has_read_and_ends() {
     let mut fake = Fake::new(&assignment(0), &["a\nb\nc\n", "", "d\n", "e"]);
-    let end = fake.serve(executor(1, 0).slot(0).unwrap()).unwrap();
+    let end = fake.run().unwrap();
     assert_eq!(end.failed, None);
     assert_eq!(fake.committed(), "a\nb\nc\nd\ne\n");
     for name in ["in/100", "in/101", "in/102", "in/103"] {
@@ -247,23 +271,23 @@ fn a_slot_commits_what_it_has_read_and_ends() {
 #[test]
 fn a_slot_without_a_split_commits_nothing() {
     let mut fake = Fake::new(&assignment(0), &[]);
-    assert_eq!(fake.serve(executor(1, 0).slot(0).unwrap()).unwrap().failed, None);
+    assert_eq!(fake.run().unwrap().failed, None);
     assert_eq!(fake.commits, []);
 }
 
 #[test]
 fn a_drained_slot_commits_its_batch_and_another_goes_on() {
-    let (content, executor) = ("a\nb\nc\nd\ne\nf\n", executor(1, 0));
+    let content = "a\nb\nc\nd\ne\nf\n";
     // After a split's last batch too: its end is not known yet.
     for drained in 1..=3 {
-        let mut first = Fake { stop: Some((drained, Running::drain)), ..Fake::new(&assignment(0), &[content, "g\n"]) };
-        assert_eq!(first.serve(executor.slot(0).unwrap()).unwrap().failed, None);
+        let mut first = Fake { stop: Some((drained, Controls::drain)), ..Fake::new(&assignment(0), &[content, "g\n"]) };
+        assert_eq!(first.run().unwrap().failed, None);
         let behind = first.last("in/100");
         assert!(!behind.finished && first.committed().len() == 4 * drained);
         assert_eq!(first.splits.len(), 1, "a split was begun while draining");
         let mut next = Fake::new(&assignment(0), &[content]);
         next.splits = [split(100, Some(behind.position.clone()), content)].into();
-        assert_eq!(next.serve(executor.slot(1).unwrap()).unwrap().failed, None);
+        assert_eq!(next.run().unwrap().failed, None);
         assert_eq!(first.committed() + &next.committed(), content);
         assert!(next.last("in/100").finished);
     }
@@ -271,15 +295,15 @@ fn a_drained_slot_commits_its_batch_and_another_goes_on() {
 
 #[test]
 fn a_cancelled_slot_commits_nothing_more() {
-    let mut fake = Fake { stop: Some((1, Running::cancel)), ..Fake::new(&assignment(0), &["a\nb\nc\nd\n"]) };
-    assert_eq!(failed(fake.serve(executor(1, 0).slot(0).unwrap())), code::JOB_CANCELLED);
+    let mut fake = Fake { stop: Some((1, Controls::cancel)), ..Fake::new(&assignment(0), &["a\nb\nc\nd\n"]) };
+    assert_eq!(failed(fake.run()), code::JOB_CANCELLED);
     assert_eq!(fake.committed(), "a\nb\n");
 }
 
 #[test]
 fn what_a_guest_said_before_it_failed_is_told() {
     let mut fake = Fake::with_guest(1, LOGS_AND_TRAPS, &["a\n"]);
-    assert_eq!(failed(fake.serve(executor(1, 1).slot(0).unwrap())), code::GUEST_TRAP);
+    assert_eq!(failed(fake.run()), code::GUEST_TRAP);
     let told: Vec<_> = fake.logged.iter().map(|line| (line.node, &*line.level, &*line.text)).collect();
     assert!(!told.is_empty() && told.iter().all(|line| *line == (1, "error", "the reason")), "{told:?}");
     assert_eq!(fake.commits, []);
@@ -287,17 +311,18 @@ fn what_a_guest_said_before_it_failed_is_told() {
 
 #[test]
 fn every_slot_has_room_for_its_functions() {
-    let (slots, functions) = (3, 2);
-    let executor = executor(slots, functions);
+    let functions = 2;
+    let mut first = Fake::with_guest(functions, KEEPS, &["a\nb\nc\n"]);
+    let shared = Shared::new(first.code.take().unwrap().reader().unwrap());
     // Rows must reach the second function, so that each slot holds an instance of both when it looks for a split.
-    let barrier = Barrier::new(slots as usize);
+    let barrier = Barrier::new(3);
     std::thread::scope(|scope| {
-        for number in 0..slots {
-            let (running, barrier) = (executor.slot(number).unwrap(), &barrier);
+        for _ in 0..3 {
+            let (shared, barrier) = (&shared, &barrier);
             scope.spawn(move || {
                 let mut fake = Fake::with_guest(functions, KEEPS, &["a\nb\nc\n"]);
                 fake.full = Some(barrier);
-                let end = fake.serve(running).unwrap();
+                let end = fake.run_in(shared).unwrap();
                 assert_eq!((end.failed, fake.committed()), (None, "a\nb\nc\n".into()));
                 assert!(end.usage.functions.iter().all(|(_, usage)| usage.instances == 1));
             });
@@ -307,24 +332,23 @@ fn every_slot_has_room_for_its_functions() {
 
 #[test]
 fn a_slot_runs_nothing_that_was_not_assigned() {
-    let executor = executor(1, 1);
     let mut garbage = Fake::new(&assignment(0), &["a\n"]);
     garbage.inputs.insert(ASSIGNMENT, b"{}".to_vec());
     let ungranted = Fake::new(&assignment(1), &["a\n"]);
     let mut foreign = Fake::new(&assignment(0), &["a\n"]);
     foreign.splits[0].source = 1;
     let mut differs = Fake::with_guest(1, KEEPS, &["a\n"]);
-    let mut assigned: Assignment = payload::read(&differs.inputs[&ASSIGNMENT]).unwrap();
+    let Task::Job(mut assigned) = payload::read(&differs.inputs[&ASSIGNMENT]).unwrap() else { panic!("no job") };
     let described = r#"[{"name":"f","kind":"transform","inputs":[],"outputs":[],"attributes":[]}]"#;
     assigned.components.get_mut(&name("guest")).unwrap().describe = serde_json::from_str(described).unwrap();
-    differs.inputs.insert(ASSIGNMENT, assigned.encode().unwrap());
+    differs.inputs.insert(ASSIGNMENT, Task::Job(assigned).encode().unwrap());
     for (mut fake, why) in [
         (garbage, code::PROTOCOL_PAYLOAD),
         (ungranted, code::PROTOCOL_PAYLOAD),
         (foreign, code::PROTOCOL_RANGE),
         (differs, code::DESCRIBE_DIFFERS),
     ] {
-        assert_eq!(failed(fake.serve(executor.slot(0).unwrap())), why);
+        assert_eq!(failed(fake.run()), why);
         assert_eq!(fake.commits, []);
     }
 }

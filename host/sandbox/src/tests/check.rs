@@ -1,6 +1,6 @@
 //! Checks before compiling: bombs, imports, exports, and bytes that are no component.
 
-use super::guest::{Guest, encode, engine};
+use super::guest::{Guest, compile, encode, try_load};
 use crate::{CheckLimits, inspect};
 use lockgate_core::Code;
 use lockgate_core::error::code;
@@ -15,7 +15,7 @@ const DEFAULT: fn() -> CheckLimits = CheckLimits::default;
 fn refused(component: &[u8], limits: &CheckLimits, code: Code, text: &str) {
     let error = inspect(component, limits).unwrap_err();
     assert!(error.code() == code && error.cause().contains(text), "{error}");
-    assert_eq!(engine().compile_bytes(component, limits).unwrap_err(), error);
+    assert_eq!(compile(component, limits).unwrap_err(), error);
 }
 
 fn with_function(body: &str) -> Vec<u8> {
@@ -73,7 +73,7 @@ fn exports_that_are_missing_are_named() {
     )
     .unwrap();
     assert!(inspect(&wrong, &DEFAULT()).is_ok());
-    let error = engine().describe(&wrong, &Default::default()).unwrap_err();
+    let error = try_load(&wrong).unwrap_err();
     assert_eq!(error.code(), code::INTERFACE_MISMATCH, "{error}");
 }
 
@@ -88,7 +88,7 @@ fn what_is_no_component_is_refused() {
     let mut broken = with_function("(result i32) (i32.const 77777)");
     let at = broken.windows(4).position(|bytes| bytes == [0x41, 0xd1, 0xdf, 0x04]).unwrap();
     broken[at..at + 4].copy_from_slice(&[0x01, 0x01, 0x01, 0x01]);
-    assert_eq!(engine().compile_bytes(&broken, &DEFAULT()).unwrap_err().code(), code::INVALID_COMPONENT);
+    assert_eq!(compile(&broken, &DEFAULT()).unwrap_err().code(), code::INVALID_COMPONENT);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn proposals_that_are_off_are_refused() {
         let mut component = Guest::default().component();
         // A second core module, not even instantiated, is compiled as well: section 1 holds a core module.
         component.append(&mut section(1, &module));
-        let code = engine().compile_bytes(&component, &DEFAULT()).err().map(|error| error.code());
+        let code = compile(&component, &DEFAULT()).err().map(|error| error.code());
         assert_eq!(code, Some(code::INVALID_COMPONENT), "{items}");
     }
 }
@@ -128,6 +128,13 @@ fn bombs_are_refused_before_they_are_compiled() {
         &limits,
         code::COMPONENT_TOO_LARGE,
         "compile work",
+    );
+    let many = "(func)".repeat(12_000);
+    refused(
+        &Guest { items: &many, ..Guest::default() }.component(),
+        &limits,
+        code::COMPONENT_TOO_LARGE,
+        "for its size",
     );
     let table = format!("(br_table {} (i32.const 0))", "0 ".repeat(100_002));
     refused(&with_function(&table), &limits, code::COMPONENT_TOO_LARGE, "branch targets");
@@ -190,7 +197,7 @@ fn every_bound_is_enforced() {
     );
     let component = Guest { items: &items, ..Guest::default() }.component();
     type Change = fn(&mut CheckLimits);
-    let changes: [(Change, &str); 15] = [
+    let changes: [(Change, &str); 16] = [
         (|limits| limits.size = 100, "bytes"),
         (|limits| limits.modules = 0, "core modules"),
         (|limits| limits.core_instances = 0, "core instances"),
@@ -200,6 +207,7 @@ fn every_bound_is_enforced() {
         (|limits| limits.externs = 0, "imports and exports"),
         (|limits| limits.types = 0, "types"),
         (|limits| limits.functions = 0, "functions"),
+        (|limits| (limits.small_functions, limits.function_size) = (0, 1 << 10), "functions for its size"),
         (|limits| limits.body = 1, "bytes of a function"),
         (|limits| limits.locals = 0, "locals"),
         (|limits| limits.block_nesting = 1, "nested blocks"),
@@ -214,6 +222,29 @@ fn every_bound_is_enforced() {
         assert_eq!(error.code(), code::COMPONENT_TOO_LARGE, "{text}: {error}");
     }
     refused(&component, &CheckLimits { name: 3, ..DEFAULT() }, code::COMPONENT_TOO_LARGE, "name");
+}
+
+#[test]
+fn types_that_nest_without_end_never_reach_a_reader_that_recurses() {
+    // Types of instances (0x42) or components (0x41) that declare (0x01) one such type each.
+    let nested = |kind: u8, depth: usize| {
+        let section: Vec<u8> = [vec![1], [kind, 1, 1].repeat(depth), vec![0x7d]].concat();
+        let mut component = PLAIN.clone();
+        component.push(7);
+        let mut length = section.len();
+        while length > 0x7f {
+            component.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        component.push(length as u8);
+        [component, section].concat()
+    };
+    for kind in [0x41, 0x42] {
+        assert!(compile(&nested(kind, 100), &DEFAULT()).is_ok());
+        assert!(inspect(&nested(kind, 256), &DEFAULT()).is_ok());
+        refused(&nested(kind, 257), &DEFAULT(), code::COMPONENT_TOO_LARGE, "257 nested types");
+        refused(&nested(kind, 1_000_000), &DEFAULT(), code::COMPONENT_TOO_LARGE, "nested types");
+    }
 }
 
 proptest! {
@@ -235,7 +266,7 @@ proptest! {
         }
         // Neither panics; what `inspect` lets through, validation still sees.
         if inspect(&component, &DEFAULT()).is_ok() && changes.len() == 1 {
-            let _ = engine().compile_bytes(&component, &DEFAULT());
+            let _ = compile(&component, &DEFAULT());
         }
     }
 }

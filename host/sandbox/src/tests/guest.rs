@@ -1,8 +1,8 @@
 //! A guest in WebAssembly text whose parts a test replaces: it describes one function, which gives back its input.
 
-use crate::{BatchSeed, CallError, Called, CheckLimits, Engine, EngineOptions, Instance, Program, Settings};
+use crate::{BatchSeed, CallError, Called, CheckLimits, Compiler, Engine, EngineOptions, Instance, Program, Settings};
 use lockgate_core::columns::{BatchRef, ColumnRef};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -117,12 +117,23 @@ pub fn engine() -> &'static Engine {
     ENGINE.get_or_init(|| Engine::new(&options).unwrap())
 }
 
+/// Compiles a component.
+pub fn compile(component: &[u8], limits: &CheckLimits) -> lockgate_core::Result<Vec<u8>> {
+    static COMPILER: LazyLock<Compiler> = LazyLock::new(|| Compiler::new(true).unwrap());
+    COMPILER.compile(component, limits).map(|(_, artefact)| artefact)
+}
+
 /// Compiles and loads a component.
-#[expect(unsafe_code, reason = "the artefact is of this very engine")]
 pub fn load(component: &[u8]) -> Program {
-    let artefact = engine().compile_bytes(component, &CheckLimits::default()).unwrap();
-    // SAFETY: the same engine has just made it.
-    unsafe { engine().load(&artefact) }.unwrap()
+    try_load(component).unwrap()
+}
+
+/// The same of one that may be refused.
+#[expect(unsafe_code, reason = "the artefact is of a compiler for this very engine")]
+pub fn try_load(component: &[u8]) -> lockgate_core::Result<Program> {
+    let artefact = compile(component, &CheckLimits::default())?;
+    // SAFETY: this program has just made it, for an engine like this.
+    unsafe { engine().load(&artefact) }
 }
 
 /// Calls function 0 with a batch of one column of one buffer.

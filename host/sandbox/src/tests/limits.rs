@@ -1,6 +1,6 @@
 //! Every limit, exceeded; every way to fail, met with its code.
 
-use super::guest::{Guest, call, engine};
+use super::guest::{Guest, call, compile, engine};
 use crate::cancel::Watch;
 use crate::instance::drive;
 use crate::limiter::{MAX_MEMORIES, MAX_TABLES};
@@ -242,7 +242,7 @@ fn limits_beyond_the_engine_are_refused() {
 fn there_is_an_end_to_instances() {
     let small = Engine::new(&EngineOptions { slots: 1, ..EngineOptions::default() }).unwrap();
     assert_eq!(small.compatibility(), engine().compatibility());
-    let artefact = engine().compile_bytes(&Guest::default().component(), &crate::CheckLimits::default()).unwrap();
+    let artefact = compile(&Guest::default().component(), &crate::CheckLimits::default()).unwrap();
     // SAFETY: an engine of the same compatibility has just made it.
     let program = unsafe { small.load(&artefact) }.unwrap();
     let first = program.instance(&Settings::default(), &BatchSeed::default()).unwrap();

@@ -1,7 +1,7 @@
 //! Compiling, loading, describing and calling.
 
-use super::guest::{Guest, call, engine, given};
-use crate::{Settings, inspect};
+use super::guest::{Guest, call, compile, engine, given};
+use crate::{BatchSeed, CheckLimits, Compiler, Settings, inspect};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
 
@@ -13,7 +13,7 @@ fn describes_and_calls() {
     assert_eq!(described[0].inputs[0].fields[0].data_type.to_string(), "int64");
     let field = &described[0].outputs[0].fields[0];
     assert_eq!((field.name.as_str(), field.nullable), ("y", true));
-    assert_eq!(engine().describe(&Guest::default().component(), &Limits::default()).unwrap(), described);
+    assert_eq!(Guest::default().program().describe(&Limits::default()).unwrap(), described);
     for rows in [0, 1, 8_192] {
         let data: Vec<u8> = (0..rows * 8).map(|byte| byte as u8).collect();
         assert_eq!(given(call(&mut instance, rows, &data).unwrap()), data);
@@ -37,7 +37,7 @@ fn malformed_descriptions_are_refused() {
     };
     let described = |body: &str| {
         let describe = format!("{body} (i32.const 0)");
-        engine().describe(&Guest { describe: &describe, ..Guest::default() }.component(), &Limits::default())
+        Guest { describe: &describe, ..Guest::default() }.program().describe(&Limits::default())
     };
     assert!(described("").is_ok());
     for (body, expected) in [
@@ -63,5 +63,22 @@ fn what_is_no_artefact_is_refused() {
     // SAFETY: neither holds machine code.
     let errors = unsafe { [engine().load(b"").unwrap_err(), engine().load(&component).unwrap_err()] };
     assert!(errors.iter().all(|error| error.code() == code::ARTEFACT_REFUSED));
-    assert!(inspect(&component, &crate::CheckLimits::default()).is_ok());
+    assert!(inspect(&component, &CheckLimits::default()).is_ok());
+}
+
+#[test]
+#[expect(unsafe_code, reason = "the artefact is of a compiler for this very engine")]
+fn what_was_compiled_without_optimising_runs_in_the_same_engine() {
+    let component = Guest::default().component();
+    let plain = Compiler::new(false).unwrap().compile(&component, &CheckLimits::default()).unwrap().1;
+    assert_ne!(plain, compile(&component, &CheckLimits::default()).unwrap());
+    // SAFETY: this program has just made it, for an engine like this.
+    let program = unsafe { engine().load(&plain) }.unwrap();
+    let mut instance = program.instance(&Settings::default(), &BatchSeed::default()).unwrap();
+    assert!(call(&mut instance, 2, &[0; 16]).is_ok());
+}
+
+#[test]
+fn the_compiler_makes_what_the_engine_takes() {
+    assert_eq!(crate::compatibility().unwrap(), engine().compatibility());
 }

@@ -3,23 +3,23 @@
 use crate::checkpoint::{Change, Output, Pending, Position, Progress, State};
 use crate::job::Report;
 use crate::sink::{Prepared, Sinks, Writer};
-use crate::source::{Bytes, Source};
+use crate::source::{Bytes, Source, Split};
 use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::{Error, Name, Result};
 use lockgate_executor::protocol::{SplitPosition, Usage};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// A slot's writers by the plan's indexes of their sinks.
 pub(super) type Writers = BTreeMap<u32, Box<dyn Writer>>;
 
 /// What the slots of a run share.
 pub(super) struct Coordinator {
-    /// Input n is document n.
-    documents: Vec<Arc<[u8]>>,
     sources: BTreeMap<u32, Box<dyn Source>>,
     sinks: Sinks,
+    /// All splits of the run, by source.
+    splits: Vec<(u32, Vec<Split>)>,
     /// By the plan's index.
     names: Vec<Name>,
     shared: Mutex<Shared>,
@@ -45,21 +45,38 @@ pub(super) struct NextSplit {
 impl Coordinator {
     pub(super) fn new(
         plan: &Plan,
-        documents: Vec<Arc<[u8]>>,
         sources: BTreeMap<u32, Box<dyn Source>>,
         sinks: Sinks,
         state: State,
     ) -> Result<Self> {
         let names: Vec<Name> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-        let mut left = VecDeque::new();
+        let mut splits = Vec::with_capacity(sources.len());
         for (at, source) in &sources {
             let name = name(&names, *at)?;
-            let splits = source.splits().map_err(|error| error.at(name.as_str()))?;
-            left.extend(state.record().pending(name, splits)?.into_iter().map(|pending| (*at, pending)));
+            splits.push((*at, source.splits().map_err(|error| error.at(name.as_str()))?));
         }
+        let left = pending(&names, &splits, &state)?;
         let open = left.len();
         let shared = Shared { state, left, fingerprints: BTreeMap::new(), open };
-        Ok(Self { documents, sources, sinks, names, shared: Mutex::new(shared) })
+        Ok(Self { sources, sinks, splits, names, shared: Mutex::new(shared) })
+    }
+
+    /// Takes back every split that was handed out and is not committed to its end, for slots that begin again.
+    pub(super) fn begin_again(&self) -> Result<()> {
+        let mut shared = self.lock();
+        shared.left = pending(&self.names, &self.splits, &shared.state)?;
+        shared.open = shared.left.len();
+        Ok(())
+    }
+
+    /// How often something was committed.
+    pub(super) fn commits(&self) -> u64 {
+        self.lock().state.record().commits
+    }
+
+    /// Whether what was read can be read again.
+    pub(super) fn resumable(&self) -> bool {
+        self.sources.values().all(|source| source.resumable())
     }
 
     /// How many splits are to be read, and their bytes if all are known.
@@ -85,11 +102,6 @@ impl Coordinator {
             format!("{kept} splits without an end and {others} others need {needed} slots, the job has {slots}");
         let help = format!("let `parallelism` under [job] reach {needed}, or give the source fewer splits");
         Err(Error::new(code::SPLITS_STARVE, cause).help(help))
-    }
-
-    /// The document that stands for `input`.
-    pub(super) fn document(&self, input: u32) -> Option<&[u8]> {
-        self.documents.get(input as usize).map(|document| &**document)
     }
 
     /// A writer of `slot` for every sink, by the plan's index, and the last epoch that the slot has committed.
@@ -151,6 +163,16 @@ impl Coordinator {
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is left of these splits.
+fn pending(names: &[Name], splits: &[(u32, Vec<Split>)], state: &State) -> Result<VecDeque<(u32, Pending)>> {
+    let mut left = VecDeque::new();
+    for (at, splits) in splits {
+        let pending = state.record().pending(name(names, *at)?, splits.clone())?;
+        left.extend(pending.into_iter().map(|pending| (*at, pending)));
+    }
+    Ok(left)
 }
 
 fn name(names: &[Name], at: u32) -> Result<&Name> {

@@ -29,13 +29,15 @@ pub(super) struct Artefact {
     pub(super) describe: Vec<FunctionDescription>,
 }
 
-/// Plans a verified bundle with the values of its parameters and compiles what is not in the cache.
+/// Plans a verified bundle with the values of its parameters and compiles what is not in the cache, one component after
+/// another: how much of the machine a tenant's components take is then the compiler's bound, and not theirs.
 ///
 /// # Errors
 /// `LG01nn` and `LG02nn` if the graph or a parameter is wrong, `LG05nn` if a component cannot be compiled.
 pub fn prepare(
     bundle: &Verified<Bundle>,
     parameters: &BTreeMap<Name, String>,
+    compiler: &Compiler,
     cache: &ArtefactCache,
 ) -> Result<Prepared> {
     let manifest = bundle.manifest();
@@ -44,8 +46,7 @@ pub fn prepare(
     let mut plan = Planner::plan(manifest, &described, parameters).map_err(|errors| {
         errors.into_iter().next().unwrap_or_else(|| Error::new(code::INTERNAL, "the planner refused without a reason"))
     })?;
-    let compiler = Compiler::new(&plan.limits)?;
-    let compatibility = compiler.compatibility();
+    let compatibility = compiler.compatibility()?;
     let mut artefacts = BTreeMap::new();
     for component in bundle.components() {
         let used = plan.nodes.iter().any(|node| match &node.kind {
@@ -55,10 +56,12 @@ pub fn prepare(
         if !used {
             continue;
         }
-        Compiler::check(bundle, component.name)?;
         let id = ArtefactId { tenant: manifest.job.tenant.clone(), component: component.digest, compatibility };
         let bytes = match cache.get(&id) {
-            Some(bytes) => bytes,
+            Some(bytes) => {
+                compiler.check(bundle, component.name)?;
+                bytes
+            }
             None => {
                 let bytes = compiler.compile(bundle, component.name)?;
                 // Without a cache the next start is slower, no more.

@@ -11,26 +11,43 @@ use lockgate_core::error::code;
 use lockgate_core::plan::Plan;
 use lockgate_core::{Error, Result};
 use lockgate_executor::SlotHandle;
-use lockgate_executor::protocol::{Ask, Commit, End, LogLine, REGION_BYTES, SplitGrant, Usage, VERSION, Verb, payload};
+use lockgate_executor::protocol::{
+    ASSIGNMENT, Ask, Commit, End, LogLine, REGION_BYTES, SplitGrant, Usage, VERSION, Verb, payload,
+};
 use std::collections::BTreeSet;
 
-/// The first input number of splits; lower ones are the assignment and artefacts.
+/// The first input number of splits; the assignment has a lower one.
 const FIRST_SPLIT: u32 = 1 << 16;
+
+/// Why a slot did not get to its end.
+pub(super) struct Stopped {
+    pub(super) error: Error,
+    /// Whether the executor died under it, so that another may go on from the last commit.
+    pub(super) died: bool,
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self { error, died: false }
+    }
+}
 
 /// Serves a slot until it ends.
 ///
 /// # Errors
-/// Why the job must stop: what the slot said in its last words, a breach of the protocol, a connector's failure.
+/// Why: what the slot said in its last words, a breach of the protocol, a connector's failure, the executor's death.
 pub(super) fn serve(
     slot: u32,
     mut handle: SlotHandle,
+    task: &[u8],
     plan: &Plan,
     coordinator: &Coordinator,
     events: &Events,
-) -> Result<Usage> {
+) -> Result<Usage, Stopped> {
     let (writers, committed) = coordinator.writers(plan, slot)?;
     let mut served = Served {
         slot,
+        task,
         coordinator,
         events,
         writers,
@@ -45,24 +62,45 @@ pub(super) fn serve(
         match served.answer(&mut handle, &ask) {
             Ok(Some(end)) => {
                 handle.answer(&ask, 0, &[])?;
+                handle.finish();
                 return match end.failed {
-                    Some(failed) => Err(failed.error()),
+                    Some(failed) => Err(failed.error().into()),
                     None => Ok(end.usage),
                 };
             }
             Ok(None) => {}
             Err(error) => {
-                // The slot learns why, then this side is done with it.
-                let _ = handle.refuse(&ask, &error);
-                return Err(error);
+                handle.refuse(&ask, &error)?;
+                // Whoever breaks the protocol is not heard any further: its executor is killed with the handle.
+                if !matches!(error.code(), code::PROTOCOL_MESSAGE | code::PROTOCOL_RANGE | code::PROTOCOL_PAYLOAD) {
+                    wind_down(handle, &error)?;
+                }
+                return Err(error.into());
             }
         }
     }
-    Err(Error::new(code::EXECUTOR_GONE, "the executor ended before the job was done"))
+    Err(Stopped { error: handle.death(), died: true })
+}
+
+/// Refuses everything that a slot still asks for, until it has ended: it did nothing wrong, so others of its tenant that
+/// share its executor go on.
+fn wind_down(mut handle: SlotHandle, error: &Error) -> Result<()> {
+    handle.stop();
+    while let Some(ask) = handle.receive()? {
+        if ask.verb == Verb::End {
+            handle.answer(&ask, 0, &[])?;
+            handle.finish();
+            return Ok(());
+        }
+        handle.refuse(&ask, error)?;
+    }
+    Ok(())
 }
 
 struct Served<'a> {
     slot: u32,
+    /// What it is to do.
+    task: &'a [u8],
     coordinator: &'a Coordinator,
     events: &'a Events,
     /// By the plan's index.
@@ -127,9 +165,9 @@ impl Served<'_> {
     /// Reads into the buffer; how many bytes.
     fn read(&mut self, input: u32, offset: u64, length: usize) -> Result<usize> {
         self.buffer.resize(length.min(REGION_BYTES), 0);
-        if let Some(document) = self.coordinator.document(input) {
-            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(document.len());
-            let part = document.get(from..).unwrap_or_default();
+        if input == ASSIGNMENT {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.task.len());
+            let part = self.task.get(from..).unwrap_or_default();
             let read = part.len().min(self.buffer.len());
             self.buffer.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
             return Ok(read);

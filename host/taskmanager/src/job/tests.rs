@@ -10,6 +10,7 @@ use lockgate_core::plan::{
 };
 use lockgate_core::types::{Field, LogicalType};
 use lockgate_core::{Digest, Name};
+use lockgate_executor::testing;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -99,8 +100,18 @@ impl World {
 
     fn run(&self, parallelism: u32, stop: &Stop, events: Events) -> Result<Report> {
         let state = self.state();
-        let options = RunOptions { volumes: &self.volumes, state: &state, parallelism, fresh: false, events };
-        block_on(run(&self.job, options, stop))
+        let executors = testing::executors(parallelism);
+        block_on(run(&self.job, self.options(&executors, &state, parallelism, events), stop))
+    }
+
+    fn options<'a>(
+        &'a self,
+        executors: &'a Executors,
+        state: &'a Path,
+        parallelism: u32,
+        events: Events,
+    ) -> RunOptions<'a> {
+        RunOptions { executors, volumes: &self.volumes, state, parallelism, fresh: false, events }
     }
 
     fn finish(&self, parallelism: u32) -> Report {
@@ -111,7 +122,7 @@ impl World {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 pub(super) fn silent() -> Events {
@@ -274,7 +285,7 @@ fn a_slot_that_fails_wakes_those_that_wait_for_a_stream() {
     let nodes = vec![source("in", OnError::Fail), source("more", OnError::Fail), sink("out", &[0, 1])];
     let (world, stop) = (World::new(nodes), Stop::default());
     let (begun, told) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-    let patient = Patient { begun: Arc::clone(&begun), stop: Arc::clone(&stop.asked), told: Arc::clone(&told) };
+    let patient = Patient { begun: Arc::clone(&begun), stop: Arc::clone(&stop.halt), told: Arc::clone(&told) };
     let stream = |name, read| -> Box<dyn Source> { Box::new(source::StreamSource::new(name, read)) };
     let sources = BTreeMap::from([
         (0, stream("nonsense", Box::new(Nonsense(begun)) as Box<dyn Read + Send>)),
@@ -283,11 +294,11 @@ fn a_slot_that_fails_wakes_those_that_wait_for_a_stream() {
     let (mut state, _) = State::open(&world.state(), &world.job.identity).unwrap();
     let sinks = sinks(&world, &state);
     state.recover(&sinks).unwrap();
-    let plan = Arc::clone(&world.job.plan);
-    let documents = documents(&world.job, 0).unwrap();
-    let coordinator = Arc::new(Coordinator::new(&plan, documents, sources, sinks, state).unwrap());
-    let failed = block_on(serve_all(&plan, 2, &coordinator, &silent(), &stop)).unwrap_err();
-    assert_eq!(failed.code(), code::BAD_RECORD);
+    let coordinator = Arc::new(Coordinator::new(&world.job.plan, sources, sinks, state).unwrap());
+    let (executors, root) = (testing::executors(2), world.state());
+    let options = world.options(&executors, &root, 2, silent());
+    let failed = block_on(attempt(&world.job, 2, 0, &coordinator, &options, &stop)).err().unwrap();
+    assert_eq!((failed.error.code(), failed.died), (code::BAD_RECORD, false));
     assert!(told.load(Ordering::Relaxed), "the stream was waited for in vain");
 }
 
@@ -320,7 +331,7 @@ fn slots_that_splits_would_wait_for_in_vain_are_refused() {
             all.append(&mut sources(plan, &world.volumes, &Stop::default()).unwrap());
         }
         let (state, _) = State::open(&world.state(), &world.job.identity).unwrap();
-        let coordinator = Coordinator::new(plan, vec![], all, Sinks::new(), state).unwrap();
+        let coordinator = Coordinator::new(plan, all, Sinks::new(), state).unwrap();
         let refused = coordinator.check_slots(enough - 1).unwrap_err();
         assert_eq!(refused.code(), code::SPLITS_STARVE);
         assert!(refused.cause().contains(&format!("need {enough} slots")), "{refused}");

@@ -51,6 +51,34 @@ pub fn attacks() -> Vec<(&'static str, &'static str, Attack)> {
             None => Err("refused: no input".into()),
             Some(_) => Err("the host gave its input".into()),
         }),
+        ("parent-directory", "int64", |_| taken("a folder", std::fs::read_dir("../../../../../../").map(|_| ()))),
+        ("own-memory-as-a-file", "int64", |_| taken("its memory", std::fs::read("/proc/self/mem"))),
+        ("symbolic-link", "int64", |_| {
+            #[allow(deprecated)]
+            let made = std::fs::soft_link("/etc", "etc").or_else(|_| std::fs::hard_link("/etc/passwd", "passwd"));
+            taken("a link", made)
+        }),
+        ("remove-a-file", "int64", |_| taken("a file", std::fs::remove_file("/etc/passwd"))),
+        ("working-directory", "int64", |_| taken("a folder", std::fs::read_dir(".").map(|_| ()))),
+        ("run-a-program", "int64", |_| taken("a process", std::process::Command::new("/bin/sh").spawn().map(|_| ()))),
+        ("unix-time", "int64", |_| {
+            let read = || std::time::SystemTime::UNIX_EPOCH.elapsed().map(|since| since.as_nanos()).unwrap_or(0);
+            let before = read();
+            (0..1_000_000).for_each(|at| {
+                black_box(at);
+            });
+            Err(if read() == before { "refused: time stands still" } else { "the host gave its clock" }.into())
+        }),
+        ("sleep-as-a-clock", "int64", |_| {
+            let before = std::time::Instant::now();
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            Err(if before.elapsed().is_zero() { "refused: time stands still" } else { "the host gave its clock" }.into())
+        }),
+        ("entropy-of-addresses", "int64", |x| {
+            // Where the host puts things is no business of a guest: its addresses are its own and always the same.
+            let (stack, heap) = (&raw const x as usize, Box::into_raw(Box::new(0_u64)) as usize);
+            if stack < 64 << 20 && heap < 64 << 20 { Ok(honest(x)) } else { Err("an address of the host".into()) }
+        }),
         ("host-clock", "int64", |_| {
             let start = std::time::Instant::now();
             (0..1_000_000).for_each(|at| {

@@ -172,6 +172,72 @@ fn pages_and_row_groups_have_bounds() {
 }
 
 #[test]
+fn values_that_repeat_hold_batches_to_what_the_largest_allows() {
+    use parquet::basic::Encoding;
+    use parquet::file::properties::WriterPropertiesBuilder;
+    // 100 rows of the same kilobyte, but for two.
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..100).map(|n| "s".repeat(if [10, 60].contains(&n) { 2_048 } else { 1_024 })),
+    ));
+    let values = (0..100).map(|n| (n % 2 == 0).then_some([0_u8; 500]));
+    let fixed = arrow_array::FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 500).unwrap();
+    let fixed: ArrayRef = Arc::new(fixed);
+    type Change = fn(WriterPropertiesBuilder) -> WriterPropertiesBuilder;
+    let dictionary: Change = |properties| properties;
+    let prefixes: Change =
+        |properties| properties.set_dictionary_enabled(false).set_encoding(Encoding::DELTA_BYTE_ARRAY);
+    let plain: Change = |properties| properties.set_dictionary_enabled(false);
+    for (name, array, logical, change, rows) in [
+        // 64 KiB of 2 KiB each; of a little more, since a page of shared prefixes is
+        // taken at its size; of what the pages hold.
+        ("dictionary", &texts, "utf8", dictionary, 32),
+        ("prefixes", &texts, "utf8", prefixes, 32),
+        ("plain", &texts, "utf8", plain, 100),
+        ("fixed", &fixed, "binary", plain, 131),
+        ("fixed with a dictionary", &fixed, "binary", dictionary, 131),
+    ] {
+        let batch = RecordBatch::try_from_iter_with_nullable([("v", array.clone(), true)]).unwrap();
+        let mut bytes = Vec::new();
+        let properties = change(WriterProperties::builder()).build();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let limits = Limits { batch_bytes: 64 << 10, ..Limits::DEFAULT };
+        let decode = |start: Option<&[u8]>| {
+            let decoder = decoder_within(limits, &parquet_source(), &[field("v", logical, true)], "x", 1_000, start);
+            drain(decoder.unwrap(), &mut Memory::new(bytes.clone())).unwrap()
+        };
+        let all = decode(None);
+        assert!(all.len() > 1 || rows >= 100, "{name}");
+        assert!(all[0].tracked.batch.num_rows() <= rows, "{name}: {}", all[0].tracked.batch.num_rows());
+        assert_eq!(all.iter().map(|decoded| decoded.tracked.batch.num_rows()).sum::<usize>(), 100, "{name}");
+        assert_eq!(comparable(&decode(Some(&all[0].position))), comparable(&all[1..]), "{name}");
+    }
+}
+
+#[test]
+fn row_groups_have_the_rows_that_they_claim() {
+    let bytes = Bytes::from(numbers());
+    let metadata = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
+    let mut builder = metadata.into_builder();
+    for group in builder.take_row_groups() {
+        // The columns claim as many values, so that only reading them shows what is missing.
+        let columns = group
+            .columns()
+            .iter()
+            .map(|column| column.clone().into_builder().set_num_values(group.num_rows() + 1).build().unwrap());
+        let columns = columns.collect();
+        let more = group.num_rows() + 1;
+        builder = builder
+            .add_row_group(group.into_builder().set_num_rows(more).set_column_metadata(columns).build().unwrap());
+    }
+    let length = u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().unwrap()) as usize;
+    let mut lying = bytes[..bytes.len() - 8 - length].to_vec();
+    parquet::file::metadata::ParquetMetaDataWriter::new(&mut lying, &builder.build()).finish().unwrap();
+    assert_eq!(failure(decode(&[field("n", "int64", false)], 64, lying)), code::CORRUPT_PARQUET);
+}
+
+#[test]
 fn a_stream_cannot_be_parquet() {
     struct Endless;
     impl Input for Endless {

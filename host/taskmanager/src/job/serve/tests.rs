@@ -26,8 +26,7 @@ fn world() -> (World, Coordinator) {
     let plan = &world.job.plan;
     let NodeKind::Source(from) = &plan.nodes[0].kind else { panic!("no source") };
     let sources = BTreeMap::from([(0, source::connect(&from.connector, &world.volumes, &Arc::default()).unwrap())]);
-    let documents = vec![b"assignment".as_slice().into(), b"artefact".as_slice().into()];
-    let coordinator = Coordinator::new(plan, documents, sources, sinks, state).unwrap();
+    let coordinator = Coordinator::new(plan, sources, sinks, state).unwrap();
     (world, coordinator)
 }
 
@@ -36,7 +35,9 @@ fn served(work: impl FnOnce(&mut Slot)) -> (Result<Usage>, World, Coordinator) {
     let (world, coordinator) = world();
     let (raw, handle) = testing::slot();
     let ended = thread::scope(|scope| {
-        let server = scope.spawn(|| serve(0, handle, &world.job.plan, &coordinator, &silent()));
+        let server = scope.spawn(|| {
+            serve(0, handle, b"assignment", &world.job.plan, &coordinator, &silent()).map_err(|stopped| stopped.error)
+        });
         let mut slot = Slot(raw);
         work(&mut slot);
         drop(slot);
@@ -103,7 +104,7 @@ fn an_honest_slot_is_served() {
     let (ended, world, coordinator) = served(|slot| {
         assert_eq!(slot.may(HELLO, 0, &[]).0, u64::from(VERSION));
         assert_eq!(slot.may(Verb::Read { input: 0, offset: 7 }, 99, &[]), (3, b"ent".to_vec()));
-        assert_eq!(slot.may(Verb::Read { input: 1, offset: u64::MAX }, 99, &[]), (0, vec![]));
+        assert_eq!(slot.may(Verb::Read { input: 0, offset: u64::MAX }, 99, &[]), (0, vec![]));
         let grant = slot.split();
         assert_eq!((&*grant.name, grant.position), ("in/a", None));
         assert_eq!(slot.may(Verb::Read { input: grant.input, offset: 16 }, REGION_BYTES, &[]).1, b"{\"n\":2}\n");
@@ -114,7 +115,7 @@ fn an_honest_slot_is_served() {
         slot.split();
         assert_eq!(slot.may(Verb::Split, 0, &[]).0, 0);
         slot.send(Verb::Write { sink: SINK, epoch: 3 }, b"never\n");
-        slot.send(Verb::End, &payload::write(&End { failed: None, usage: Usage::default() }).unwrap());
+        slot.send(Verb::End, &payload::write(&End { failed: None, usage: Usage::default(), outcome: None }).unwrap());
     });
     assert_eq!(ended, Ok(Usage::default()));
     assert_eq!(world.seen("out"), ["{\"n\":0}"]);
@@ -125,7 +126,7 @@ fn an_honest_slot_is_served() {
 #[test]
 fn a_slot_reads_its_own_inputs_only() {
     let nothing = |_: &mut Slot| ();
-    for input in [2, FIRST_SPLIT, u32::MAX] {
+    for input in [1, FIRST_SPLIT, u32::MAX] {
         refused("a foreign input", code::PROTOCOL_RANGE, nothing, Verb::Read { input, offset: 0 }, 9, &[]);
     }
     let next = |slot: &mut Slot| drop((slot.split(), slot.split()));
@@ -210,7 +211,7 @@ fn a_slot_that_goes_away_or_says_that_it_failed_fails_the_job() {
     assert_eq!(ended.unwrap_err().code(), code::EXECUTOR_GONE);
     assert_eq!(world.seen("out"), Vec::<String>::new());
     let failed = Failed { code: code::GUEST_TRAP.number(), cause: "it trapped".into(), help: None };
-    let end = End { failed: Some(failed), usage: Usage::default() };
+    let end = End { failed: Some(failed), usage: Usage::default(), outcome: None };
     let (ended, ..) = served(|slot| slot.send(Verb::End, &payload::write(&end).unwrap()));
     let error = ended.unwrap_err();
     assert_eq!((error.code(), error.cause()), (code::GUEST_TRAP, "it trapped"));

@@ -1,6 +1,6 @@
 //! What must go on working in the jail, for tests: a wall that stops it would be taken down by whoever runs into it.
 
-use super::attempt::{CODE, EXECUTE, PAGE, PRIVATE, READ, SIGNAL, WAKE, map};
+use super::{CODE, EXECUTE, PAGE, PRIVATE, READ, SIGNAL, WAKE, map};
 use std::collections::HashMap;
 use std::io::{Error, Result};
 
@@ -23,7 +23,7 @@ pub(super) fn work() -> Result<String> {
 }
 
 /// The heap grows and shrinks, blocks move.
-fn allocate() {
+pub(super) fn allocate() {
     let mut kept: Vec<Vec<u8>> = Vec::new();
     for round in 0..200usize {
         let mut block = vec![1u8; 1000 + round * 997];

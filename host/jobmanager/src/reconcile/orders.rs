@@ -1,0 +1,131 @@
+//! What TaskManagers say and are told, and how long what they were told is good for.
+//!
+//! A lease is renewed with every message, and ends by itself where no message comes. So a TaskManager that is silent is
+//! told nothing: from then on its tasks live no longer than [`View::lease_end`] says, whatever becomes of it.
+
+use super::{Execution, Facts, Holding, Job, Observed, Order, Phase, Settings, Status, Step, Task};
+use lockgate_core::placement::{Availability, JobId, Lease, TaskManager};
+use lockgate_core::{Name, UnixMillis};
+use std::collections::BTreeMap;
+
+/// The facts, as they are looked at.
+pub(super) struct View<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) settings: &'a Settings,
+    pub(super) now: UnixMillis,
+    tasks: BTreeMap<(&'a Name, &'a JobId), &'a Task>,
+}
+
+/// How a TaskManager that holds slots of a job is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Contact {
+    /// Heard of.
+    Good,
+    /// Not heard of; its leases may be good.
+    Silent,
+    /// Not heard of; its leases have ended.
+    Lost,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(facts: &'a Facts, settings: &'a Settings, now: UnixMillis) -> Self {
+        let all = facts.taskmanagers.iter();
+        let tasks = all.flat_map(|(name, seen)| seen.tasks.iter().map(move |task| ((name, &task.job), task)));
+        Self { facts, settings, now, tasks: tasks.collect() }
+    }
+
+    pub(super) fn contact(&self, name: &Name) -> Contact {
+        let heard = self.facts.taskmanagers.get(name).map_or(self.facts.started, |seen| seen.heard);
+        if self.now.since(heard) <= self.settings.silence {
+            Contact::Good
+        } else if self.now < self.lease_end(name).plus(self.settings.skew) {
+            Contact::Silent
+        } else {
+            Contact::Lost
+        }
+    }
+
+    /// Until when the newest lease is good that a TaskManager can have.
+    pub(super) fn lease_end(&self, name: &Name) -> UnixMillis {
+        let told = self.facts.taskmanagers.get(name).map_or(self.facts.started, |seen| seen.told);
+        told.max(self.facts.started).plus(self.settings.rules.lease)
+    }
+
+    /// When a TaskManager was last heard of.
+    pub(super) fn heard(&self, name: &Name) -> UnixMillis {
+        self.facts.taskmanagers.get(name).map_or(self.facts.started, |seen| seen.heard)
+    }
+
+    /// What a TaskManager says of a job.
+    pub(super) fn task(&self, name: &Name, job: &JobId) -> Option<&'a Task> {
+        self.tasks.get(&(name, job)).copied()
+    }
+
+    /// Whether no task of a job runs any more, of those that were to end by the fence `epoch`.
+    pub(super) fn has_ended(&self, job: &JobId, holding: &Holding, epoch: u64) -> bool {
+        holding.placed.slots.keys().all(|name| {
+            let said =
+                self.task(name, job).is_some_and(|task| task.status == Status::Ended && task.lease.epoch >= epoch);
+            let over = self.lease_end(name).max(holding.placed.lease.until).plus(self.settings.skew);
+            said || (self.contact(name) != Contact::Good && self.now >= over)
+        })
+    }
+
+    /// The TaskManagers as placement is to see them: nothing new goes where nobody answers.
+    pub(super) fn offers(&self) -> Vec<TaskManager> {
+        let offer = |(name, seen): (&Name, &Observed)| {
+            let state = match self.contact(name) {
+                Contact::Good => seen.offer.state,
+                Contact::Silent => seen.offer.state.max(Availability::Cordoned),
+                Contact::Lost => Availability::Lost,
+            };
+            TaskManager { state, name: name.clone(), ..seen.offer.clone() }
+        };
+        self.facts.taskmanagers.iter().map(offer).collect()
+    }
+
+    /// Messages to all TaskManagers that are heard of and do not run what they should, or whose leases want renewal.
+    pub(super) fn tell(&self, jobs: &[Job]) -> Vec<Step> {
+        let mut orders: BTreeMap<&Name, Vec<Order>> = BTreeMap::new();
+        for job in jobs {
+            let Some(holding) = &job.execution.holds else { continue };
+            for (name, slots) in &holding.placed.slots {
+                orders.entry(name).or_default().push(self.order(job, &job.execution, holding, *slots));
+            }
+        }
+        let mut steps = Vec::new();
+        for (name, seen) in &self.facts.taskmanagers {
+            let orders = orders.remove(name).unwrap_or_default();
+            let due = self.now.since(seen.told) >= self.settings.rules.lease / 3;
+            if self.contact(name) == Contact::Good && (due || !follows(&seen.tasks, &orders)) {
+                steps.push(Step::Tell { taskmanager: name.clone(), orders });
+            }
+        }
+        steps
+    }
+
+    fn order(&self, job: &Job, execution: &Execution, holding: &Holding, slots: u32) -> Order {
+        let until = self.now.plus(self.settings.rules.lease);
+        let (epoch, slots, until) = match holding.phase {
+            Phase::Live => (holding.placed.lease.epoch, slots, until),
+            Phase::Ending => (execution.epoch, 0, self.now),
+        };
+        let drain = holding.phase == Phase::Live && job.wanted.goal == super::Goal::Drain;
+        let (job, release) = (job.id.clone(), execution.release);
+        Order { job, lease: Lease { epoch, until }, slots, release, drain }
+    }
+}
+
+/// Whether these tasks are what these orders ask for.
+fn follows(tasks: &[Task], orders: &[Order]) -> bool {
+    let same = |order: &Order| {
+        tasks.iter().any(|task| {
+            let as_told = match order.slots {
+                0 => task.status == Status::Ended,
+                slots => (task.slots, task.draining, task.release) == (slots, order.drain, order.release),
+            };
+            as_told && task.job == order.job && task.lease.epoch == order.lease.epoch
+        })
+    };
+    tasks.len() == orders.len() && orders.iter().all(same)
+}
