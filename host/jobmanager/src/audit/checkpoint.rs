@@ -60,6 +60,9 @@ impl Checkpoint {
     }
 
     /// What was signed.
+    ///
+    /// # Errors
+    /// `LG0301` if the hash is none.
     pub fn head(&self) -> Result<Head> {
         Ok(Head { sequence: self.sequence, hash: Digest::from_hex(&self.hash)? })
     }

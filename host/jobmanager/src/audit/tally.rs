@@ -9,7 +9,9 @@ use super::{Event, Outcome, SYSTEM};
 use crate::store::{Batch, Store};
 use lockgate_core::{Name, Result, Timestamp};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The most kinds of denials that are told apart within an interval.
 pub const MAX_KINDS: usize = 256;
@@ -86,6 +88,33 @@ impl Tally {
             counts.reads.insert(reader, 1);
         } else {
             counts.reads_of_others = counts.reads_of_others.saturating_add(1);
+        }
+    }
+
+    /// Ends an interval every so long until `stop` is there, and once more then. What cannot be recorded is a warning and
+    /// goes into the next interval.
+    pub async fn run<S: Store>(
+        &self,
+        store: &S,
+        interval: Duration,
+        clock: impl Fn() -> Timestamp + Send + Sync,
+        stop: impl Future<Output = ()> + Send,
+    ) {
+        let mut timer = tokio::time::interval(interval.max(Duration::from_secs(1)));
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = &mut stop => true,
+                _ = timer.tick() => false,
+            };
+            if let Err(error) = self.flush(store, clock()).await {
+                tracing::warn!(%error, "denials and reads could not be recorded");
+            }
+            if ended {
+                return;
+            }
         }
     }
 

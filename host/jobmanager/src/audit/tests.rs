@@ -335,6 +335,15 @@ async fn more_sources_and_readers_than_there_is_room_for_are_counted_together() 
 }
 
 #[tokio::test]
+async fn what_was_counted_is_recorded_at_the_end() {
+    let (store, tally) = (Memory::new(), Tally::new());
+    let reader = Reader { principal: "token:ci".into(), credential: "c".into(), tenant: None, action: "job.show" };
+    tally.read(reader);
+    tally.run(&store, Duration::from_secs(3_600), now, std::future::ready(())).await;
+    assert_eq!(export::lines(&store, 0, 10).await.unwrap().1, 1);
+}
+
+#[tokio::test]
 async fn counts_that_could_not_be_recorded_are_recorded_later() {
     let tally = Tally::new();
     let reader = Reader { principal: "token:ci".into(), credential: "c".into(), tenant: None, action: "job.show" };

@@ -49,6 +49,8 @@ pub(super) struct Disk {
     db: sled::Db,
     file: File,
     is_calm: bool,
+    #[cfg(test)]
+    pub syncs: std::sync::atomic::AtomicU32,
 }
 
 /// Rows to write at once.
@@ -79,7 +81,13 @@ impl Disk {
         for folder in [path.as_path(), folder] {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| io_failed(&error))?;
         }
-        Ok(Self { db, file, is_calm })
+        Ok(Self {
+            db,
+            file,
+            is_calm,
+            #[cfg(test)]
+            syncs: Default::default(),
+        })
     }
 
     /// Whether it does nothing in the background. Such a one is for reading: it never frees what it does not use any more.
@@ -160,6 +168,8 @@ impl Disk {
     pub fn write(&self, rows: Rows) -> io::Result<()> {
         self.db.apply_batch(rows.batch).map_err(into_io)?;
         self.db.flush().map_err(into_io)?;
+        #[cfg(test)]
+        self.syncs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         self.file.sync_data()
     }
 

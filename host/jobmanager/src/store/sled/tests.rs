@@ -83,6 +83,50 @@ async fn what_was_acknowledged_is_there_after_opening_again() {
     assert_eq!(export::verify(&store, vec![], &[]).await.unwrap().records, 2, "the chain goes on");
 }
 
+#[tokio::test]
+async fn commits_that_wait_together_share_a_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Sled::open(small(folder.path())).unwrap());
+    let syncs = || store.view.disk().unwrap().syncs.load(std::sync::atomic::Ordering::SeqCst);
+    let before = syncs();
+    let commits: Vec<_> = (0..200)
+        .map(|at| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { put(&store, &at.to_string(), "x").await.unwrap() })
+        })
+        .collect();
+    let mut revisions = Vec::new();
+    for commit in commits {
+        revisions.push(commit.await.unwrap());
+    }
+    revisions.sort_unstable();
+    revisions.dedup();
+    assert_eq!(revisions.len(), 200, "two commits have one revision");
+    assert!(syncs() - before < 50, "{} syncs", syncs() - before);
+}
+
+/// One of a group that is refused takes nobody with it, and sees those before it.
+#[tokio::test]
+async fn a_refused_commit_does_not_touch_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Sled::open(small(folder.path())).unwrap());
+    let commits: Vec<_> = (0..100)
+        .map(|_| {
+            let (store, key) = (Arc::clone(&store), Key::new(["one"]));
+            let batch = Batch::default().expect(key.clone(), crate::store::Expect::Absent).put(key, "x");
+            tokio::spawn(async move { store.commit(batch.event(event("make"))).await })
+        })
+        .collect();
+    let mut made = 0;
+    for commit in commits {
+        match commit.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert_eq!(error.code(), code::CONFLICT),
+        }
+    }
+    assert_eq!((made, export::verify(&store, vec![], &[]).await.unwrap().records), (1, 1));
+}
+
 /// sled itself would take the unfinished snapshot for damage.
 #[tokio::test]
 async fn a_snapshot_that_was_being_written_is_no_damage() {

@@ -11,6 +11,7 @@ use lockgate_core::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -55,7 +56,15 @@ impl Writer {
         let mut next = None;
         loop {
             match next.take().or_else(|| queue.blocking_recv()) {
-                Some(Task::Commit(first)) => next = self.work(first, &mut queue),
+                Some(Task::Commit(first)) => {
+                    // sled asserts much. A panic in it costs those who wait their answer, not the store its writer.
+                    let worked = catch_unwind(AssertUnwindSafe(|| self.work(first, &mut queue)));
+                    next = worked.unwrap_or_else(|_| {
+                        tracing::error!("the database broke down; it is opened anew");
+                        self.broken = true;
+                        None
+                    });
+                }
                 Some(Task::Mend(done)) => {
                     self.broken |= !self.view.disk().is_ok_and(|disk| disk.is_well());
                     if let Err(error) = self.mend() {
@@ -157,6 +166,8 @@ impl Writer {
         }
         rows.set_meta(TIP, tip.revision.to_be_bytes());
         self.view.hide(before);
+        #[cfg(test)]
+        assert!(!PANICS.swap(false, std::sync::atomic::Ordering::SeqCst), "as sled might");
         disk.write(rows).map_err(Failure::Broken)
     }
 
@@ -243,6 +254,10 @@ impl From<Error> for Failure {
 /// So many looks at the free space are left out: a test's stand-in for whoever takes it between the look and the write.
 #[cfg(test)]
 pub(super) static SKIPPED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
+/// The next write panics: a test's stand-in for an assertion of sled's.
+#[cfg(test)]
+pub(super) static PANICS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 fn tests_skip_this() -> bool {
     #[cfg(test)]

@@ -1,7 +1,7 @@
-//! A disk that really is full: a small tmpfs in a mount namespace of the test's own.
+//! A disk that really is full: a small tmpfs in a mount namespace of the test's own. And what else takes a whole process.
 
 use super::*;
-use crate::store::sled::writer::SKIPPED;
+use crate::store::sled::writer::{PANICS, SKIPPED};
 use std::process::Command;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -131,4 +131,18 @@ async fn a_write_that_finds_no_room_is_refused_and_forgotten() {
     std::fs::remove_file(filler).unwrap();
     put(&store, &kept.to_string(), content(kept)).await.expect("there is room again");
     holds(&store, kept + 1).await;
+}
+
+/// In a process of its own, too, because the fault is one of the whole process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_while_writing_is_not_the_end() {
+    let name = "store::sled::tests::full::a_panic_while_writing_is_not_the_end";
+    let Some(folder) = on_a_small_disk(name, "48m") else { return };
+    let store = Sled::open(small(&folder.join("data"))).unwrap();
+    put(&store, "0", content(0)).await.unwrap();
+    PANICS.store(true, SeqCst);
+    assert_eq!(put(&store, "1", content(1)).await.unwrap_err().code(), code::STORE_UNCERTAIN);
+    holds(&store, 1).await;
+    put(&store, "1", content(1)).await.expect("the database was opened anew");
+    holds(&store, 2).await;
 }
