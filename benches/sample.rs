@@ -29,7 +29,8 @@ pub fn whole<'a>(mut work: impl FnMut() -> Result<()> + 'a) -> Work<'a> {
     })
 }
 
-fn cpu() -> Duration {
+/// The CPU time of this thread.
+pub fn cpu() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 

@@ -11,6 +11,7 @@ mod crash;
 mod demo;
 mod guests;
 mod hostile;
+mod languages;
 mod process;
 mod steps;
 mod workspace;

@@ -37,6 +37,17 @@ fn extra_slots_give_way_before_jobs_do() {
     assert_eq!((world.slots(&placement, "early"), placement.placed.len()), (7, 5));
 }
 
+/// Whole jobs only are given back where a job has no slot to spare, and then the others would have too little.
+#[test]
+fn nobody_falls_below_what_is_due_to_him() {
+    let mut world = World::new(jobs("wide", 1, 3), vec![taskmanager("t1", 4, 99)]);
+    world.round();
+    world.jobs.extend(jobs("late", 3, 1));
+    world.jobs.iter_mut().skip(1).for_each(|job| job.since = world.now);
+    let placement = world.round();
+    assert_eq!((world.slots(&placement, "wide"), world.slots(&placement, "late")), (3, 1));
+}
+
 /// Of its quota, or of the cluster.
 #[test]
 fn extra_slots_give_way_to_jobs_of_the_same_tenant() {
