@@ -79,3 +79,24 @@ fn listen(format: LogFormat) {
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+
+    #[test]
+    fn a_configuration_is_checked_without_being_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jobmanager.toml");
+        let check = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            ConfigCommand::Check(Check { file: file.clone() }).run(&Output::new(Format::Json))
+        };
+        check("data = \"data\"").unwrap_or_else(|failure| panic!("{:?}", failure.0));
+        assert!(!folder.path().join("data").exists(), "a check made something");
+        let errors = check("data = 1\nlisten = 2\ncolour = 3").unwrap_err().0;
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert!(errors.iter().all(|error| error.code() == code::JOBMANAGER_CONFIG && error.place().is_some()));
+    }
+}

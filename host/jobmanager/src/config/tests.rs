@@ -3,7 +3,7 @@
 use super::*;
 use crate::access::Role;
 use crate::fair_use::Kind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 
 const SECRET: &str = "marker-7d1e";
 
@@ -148,7 +148,10 @@ fn a_secret_comes_from_a_private_file_or_the_environment_only() {
         assert_eq!(errors[0].code(), code::SECRET_IN_CONFIG, "{plain}");
         assert!(!format!("{errors:?}{:?}", errors[0].help_text()).contains(SECRET), "the error repeats the secret");
     }
-    for mode in [0o640, 0o604, 0o620] {
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o440)).unwrap();
+    let of_root = std::fs::metadata(&file).is_ok_and(|file| (file.uid(), file.gid()) == (0, 0));
+    assert_eq!(parse_in(&text("${FILE:key}"), folder.path()).is_ok(), of_root, "as systemd shows a credential");
+    for mode in [0o640, 0o604, 0o620, 0o444] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let errors = parse_in(&text("${FILE:key}"), folder.path()).unwrap_err();
         assert_eq!(errors[0].code(), code::EXPOSED_TO_OTHERS, "{mode:o}");
