@@ -8,6 +8,7 @@ mod diff;
 mod doctor;
 mod explain;
 mod inspect;
+mod jobmanager;
 mod keys;
 mod new;
 mod run;
@@ -71,6 +72,12 @@ pub enum Command {
     Sign(sign::Sign),
     /// Verifies a bundle as a TaskManager does.
     Verify(verify::Verify),
+    /// Runs a JobManager: the control plane, over HTTPS.
+    #[command(name = "jobmanager")]
+    JobManager(jobmanager::JobManager),
+    /// Checks configuration files.
+    #[command(subcommand)]
+    Config(jobmanager::ConfigCommand),
     /// Verifies, exports and shows a JobManager's audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -87,6 +94,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it says itself how it logs, as a service does.
+    pub fn logs_itself(&self) -> bool {
+        matches!(self, Self::JobManager(_))
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -103,6 +115,8 @@ impl Command {
             Self::Diff(diff) => diff.run(output),
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
+            Self::JobManager(jobmanager) => jobmanager.run(),
+            Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),
             Self::Backup(backup) => backup.run(output),
             Self::Restore(restore) => restore.run(output),
