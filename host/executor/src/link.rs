@@ -337,6 +337,7 @@ fn take(controls: &Controls, ring: usize, count: u32) -> Frame {
 
 /// Both ends of a new link within one process: the slot's and the TaskManager's.
 #[cfg(any(test, feature = "testing"))]
+#[expect(clippy::panic, reason = "for tests alone")]
 pub(crate) fn link() -> (SlotLink, Link) {
     let made = || -> Result<_> {
         let memory = Arc::new(crate::arena::Memory::map(crate::arena::create(1)?, 1)?);
