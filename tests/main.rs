@@ -10,3 +10,4 @@ mod house;
 mod inputs;
 mod jail;
 mod jobs;
+mod killed;

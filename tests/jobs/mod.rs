@@ -3,6 +3,7 @@
 mod chance;
 mod crash;
 mod examples;
+mod executors;
 mod limits;
 mod poison;
 mod trust;

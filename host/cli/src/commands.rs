@@ -1,5 +1,7 @@
 //! The verbs.
 
+mod audit;
+mod backup;
 mod build;
 mod completions;
 mod diff;
@@ -69,6 +71,13 @@ pub enum Command {
     Sign(sign::Sign),
     /// Verifies a bundle as a TaskManager does.
     Verify(verify::Verify),
+    /// Verifies, exports and shows a JobManager's audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Writes all that a JobManager keeps into one file.
+    Backup(backup::Backup),
+    /// Puts a backup in place as a new data directory, or only checks it.
+    Restore(backup::Restore),
     /// Shows which walls this machine can raise around executors.
     Doctor(doctor::Doctor),
     /// Explains an error code.
@@ -94,6 +103,9 @@ impl Command {
             Self::Diff(diff) => diff.run(output),
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
+            Self::Audit(audit) => audit.run(output),
+            Self::Backup(backup) => backup.run(output),
+            Self::Restore(restore) => restore.run(output),
             Self::Doctor(doctor) => doctor.run(output),
             Self::Explain(explain) => explain.run(output),
             Self::Completions(completions) => completions.run(),

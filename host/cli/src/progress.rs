@@ -76,6 +76,11 @@ impl Progress {
                 self.0.line(&format!("{goes_on}{splits} {of}{bytes} in {slots} slot{s}"));
             }
             Event::Usage { slot, usage } | Event::Committed { slot, usage, .. } => self.0.show(slot, usage),
+            Event::WallsMissing { walls } => {
+                let (landlock, seccomp) = (walls.landlock, if walls.seccomp { "yes" } else { "no" });
+                let why = "jail = \"best-effort\" lets this job run without walls that are missing here";
+                self.0.line(&format!("{why} (Landlock ABI {landlock}, seccomp {seccomp}); see `lockgate doctor`"));
+            }
             Event::Restarted { error } => self.0.line(&format!("the executor died and is started again: {error}")),
             Event::Log { lines, .. } => lines.iter().for_each(|line| self.0.log(line)),
         }

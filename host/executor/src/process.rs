@@ -7,7 +7,7 @@ mod watchdog;
 use crate::arena::{self, Arena, Memory};
 use crate::child::{self, MAX_MESSAGE, Ready, Setup};
 use crate::code::{CodeRange, CodeStore};
-use crate::jail::{self, Child, Policy, Walls};
+use crate::jail::{self, Cgroup, Cgroups, Child, Policy, Walls};
 use crate::link::{Controls, Link, bell};
 use crate::protocol::payload;
 use crate::{SlotHandle, jail::Namespaces};
@@ -19,12 +19,16 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use watchdog::{Watch, Watchdog};
 
 /// How long a new executor may take until it is ready.
 const START: Duration = Duration::from_secs(20);
+/// What an executor may have beyond what it may allocate: page tables, the first pages of its threads.
+const OVERHEAD: u64 = 64 << 20;
+/// Its weight when CPU is short, where 100 is the TaskManager's.
+const WEIGHT: u32 = 50;
 
 /// How executors are set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,6 +65,8 @@ struct Process {
     /// Whose end is the sign for the executor to end.
     _socket: OwnedFd,
     child: Mutex<Child>,
+    /// After the child, which must be gone before its group.
+    group: Option<Cgroup>,
     pid: u32,
     memory: u64,
     walls: Walls,
@@ -227,7 +233,11 @@ impl Process {
             namespaces: child.has_namespaces(),
         };
         send(&socket, &payload::write(&setup)?, SendFlags::NOSIGNAL).map_err(refused)?;
-        let walls = ready(&socket, &child)?;
+        let group = match groups() {
+            Some(groups) => Some(groups.confine(&child, options.memory.saturating_add(OVERHEAD), WEIGHT)?),
+            None => None,
+        };
+        let walls = Walls { cgroup: group.is_some(), ..ready(&socket, &child)? };
         if options.jail == Policy::Required && !walls.sufficient() {
             return Err(Error::new(code::EXECUTOR_START, format!("walls are missing: {walls:?}")));
         }
@@ -241,12 +251,17 @@ impl Process {
             Slot { controls: link.controls(), link: Some(link), runs: 0, watch: None }
         });
         let slots = Slots { slots: slots.collect(), idle: Instant::now() };
-        tracing::debug!(%tenant, pid = child.pid(), ?walls, "an executor is ready");
+        if walls.sufficient() {
+            tracing::debug!(%tenant, pid = child.pid(), ?walls, "an executor is ready");
+        } else {
+            tracing::warn!(%tenant, pid = child.pid(), ?walls, "an executor runs without walls that are missing here");
+        }
         Ok(Self {
             tenant: tenant.clone(),
             _socket: socket,
             pid: child.pid(),
             child: Mutex::new(child),
+            group,
             memory: options.memory,
             walls,
             code: Mutex::new(code),
@@ -290,7 +305,7 @@ impl Process {
             Ok(exit) if exit.broke_filter() => {
                 Error::new(code::EXECUTOR_BROKE_OUT, "the executor made a system call that its jail forbids")
             }
-            Ok(_) if self.refused() => {
+            Ok(_) if self.refused() || self.group.as_ref().is_some_and(Cgroup::ran_out_of_memory) => {
                 let cause = format!("the executor was refused memory: it may have {} MiB", self.memory >> 20);
                 Error::new(code::EXECUTOR_MEMORY, cause)
             }
@@ -337,6 +352,19 @@ impl Drop for Lease {
             self.process.kill(Error::new(code::EXECUTOR_GONE, "a task slot was given up before its end"));
         }
     }
+}
+
+/// The control groups that were delegated to this process, taken once.
+fn groups() -> Option<&'static Cgroups> {
+    static GROUPS: OnceLock<Option<Cgroups>> = OnceLock::new();
+    let take = || {
+        // Memory and CPU are bounded without them too.
+        Cgroups::take().unwrap_or_else(|error| {
+            tracing::warn!(%error, "executors get no control groups");
+            None
+        })
+    };
+    GROUPS.get_or_init(take).as_ref()
 }
 
 /// Waits until the executor says that it is ready.

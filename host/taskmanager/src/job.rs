@@ -18,6 +18,7 @@ use coordinator::Coordinator;
 use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::{Error, Result};
+use lockgate_executor::jail::Walls;
 use lockgate_executor::protocol::{LogLine, Usage};
 use lockgate_executor::{Assignment, ComponentGrant, Executor, Executors, MAX_SLOTS, Running, Task};
 use serve::Stopped;
@@ -78,6 +79,11 @@ pub enum Event {
         epoch: u64,
         /// Counters up to it.
         usage: Usage,
+    },
+    /// The operator lets executors run without walls that are missing here.
+    WallsMissing {
+        /// Those that stand.
+        walls: Walls,
     },
     /// The executor died; another goes on from what was committed.
     Restarted {
@@ -254,6 +260,9 @@ async fn attempt(
     stop: &Stop,
 ) -> Result<Vec<Usage>, Stopped> {
     let executor = options.executors.of(&job.identity.tenant)?;
+    if !executor.walls().sufficient() {
+        options.events.send(Event::WallsMissing { walls: executor.walls() });
+    }
     let task: Arc<[u8]> = task(job, &executor, slots, clock)?.into();
     let deadline = Duration::from_millis(job.plan.limits.deadline);
     let mut served = JoinSet::new();

@@ -298,6 +298,29 @@ codes! {
     EXECUTOR_GONE = 904, "the executor has ended";
     JOB_CANCELLED = 905, "the job was cancelled";
 
+    // 1200 to 1249: store, audit log, bundles kept, backups.
+    CONFLICT = 1201, "something was changed in the meantime";
+    STORE_FULL = 1202, "the disk has no room for changes";
+    STORE_FAILED = 1203, "the store cannot be read or written";
+    STORE_UNCERTAIN = 1204, "it is not known whether a change was kept";
+    STORE_LIMIT = 1205, "a change is too large for the store";
+    STORE_RESERVED = 1206, "a key belongs to the audit log";
+    STORE_CLOSED = 1207, "the store is shut down";
+    STORE_IN_USE = 1210, "another process uses this store";
+    STORE_FOREIGN = 1211, "the store is of a version that this program does not know";
+    STORE_DAMAGED = 1212, "the store is damaged";
+    STORE_KEY_WRONG = 1213, "the store is encrypted with another key";
+    STORE_KEY_MISSING = 1214, "the store is encrypted and no key is configured";
+    STORE_KEY_MALFORMED = 1215, "a store key is malformed";
+    AUDIT_BROKEN = 1220, "the audit log was changed";
+    AUDIT_TRUNCATED = 1221, "the audit log ends before a signed checkpoint";
+    AUDIT_FORGED = 1222, "a checkpoint of the audit log is not signed by the expected key";
+    AUDIT_MALFORMED = 1223, "a line is none of an audit log";
+    AUDIT_KEY = 1224, "the audit log's key cannot be used";
+    BUNDLE_LOST = 1230, "a bundle that is kept is missing or was changed";
+    BACKUP_DAMAGED = 1240, "a backup is damaged or incomplete";
+    BACKUP_LOCKED = 1241, "a backup cannot be decrypted";
+    RESTORE_REFUSED = 1242, "there is something already where a backup would be restored";
     // 13xx: scheduling.
     JOB_TRANSITION = 1300, "a job cannot do this in the state it is in";
     JOB_ENDED = 1301, "a job has ended";

@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     include_str!("../../../../docs/errors/07-data.md"),
     include_str!("../../../../docs/errors/08-connectors.md"),
     include_str!("../../../../docs/errors/09-executor.md"),
+    include_str!("../../../../docs/errors/12-store.md"),
     include_str!("../../../../docs/errors/13-scheduling.md"),
 ];
 

@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr::{null, null_mut};
 
 /// The lowest number for what a new process copies from, so that nothing is overwritten before it is copied.
-pub(super) const ABOVE: RawFd = 64;
+pub(super) const ABOVE: RawFd = 128;
 
 /// The namespaces that a process gets, besides the user namespace that they may need.
 pub(super) const ALL: c_int =

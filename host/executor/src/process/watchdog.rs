@@ -4,7 +4,7 @@
 //! A slot says that it gets on by changing a word in shared memory, which costs it nothing. A hostile one can change the
 //! word for ever: it then holds a slot of its own tenant, which is what its tenant pays for.
 
-use super::{Pool, Process, Slots, lock};
+use super::{OVERHEAD, Pool, Process, Slots, lock};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +23,6 @@ const GRACE: Duration = Duration::from_millis(100);
 const STOP: Duration = Duration::from_secs(2);
 /// How long an executor may be idle.
 const IDLE: Duration = Duration::from_secs(300);
-/// What an executor may have beyond what it may allocate: page tables, the first pages of its threads.
-const OVERHEAD: u64 = 64 << 20;
 
 /// The thread. It ends with this value.
 pub(super) struct Watchdog(#[expect(dead_code, reason = "the thread ends when it is dropped")] Sender<()>);
