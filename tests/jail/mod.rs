@@ -40,6 +40,9 @@ const ATTEMPTS: &[(&str, &[&str], Works)] = &[
     ("read-memory", &["namespaces", "landlock", "seccomp"], Works::Always),
     ("raise-limit", &["limits", "seccomp"], Works::Always),
     ("io-uring", &["seccomp"], Works::Always),
+    ("other-numbers", &["seccomp"], Works::Never),
+    #[cfg(target_arch = "x86_64")]
+    ("other-entry", &["seccomp"], Works::Never),
     ("memfd", &["seccomp"], Works::Always),
     ("unshare", &["shed", "seccomp"], Works::Root),
     ("read-code", &["seccomp"], Works::Always),

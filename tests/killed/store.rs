@@ -64,7 +64,7 @@ impl Process {
         let memory = Path::new("/dev/shm");
         let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let folder = made.or_else(|_| tempfile::tempdir()).expect("a folder");
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             std::fs::write(folder.path().join("encrypted"), "").expect("a file");
         }
         Self { folder, fault, child: None }

@@ -84,6 +84,9 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("read-memory", read_memory),
     ("raise-limit", |_| raise_limit()),
     ("io-uring", |_| io_uring()),
+    ("other-numbers", |_| number(call1(OTHER_NUMBERS + libc::SYS_getpid, 0))),
+    #[cfg(target_arch = "x86_64")]
+    ("other-entry", |_| other_entry()),
     ("memfd", |_| number(call2(libc::SYS_memfd_create, path(c"x"), 0))),
     ("unshare", |_| number(call1(libc::SYS_unshare, libc::CLONE_NEWUTS.into()))),
     ("read-code", |_| transfer(libc::SYS_read, CODE)),
@@ -137,6 +140,8 @@ pub fn tell(text: &str, how: Voice) -> Result<()> {
 
 const PAGE: usize = 4096;
 const MANY: usize = 256 << 20;
+/// What marks the numbers of x32, another table of the same calls on x86-64.
+const OTHER_NUMBERS: libc::c_long = 0x4000_0000;
 const CWD: libc::c_long = libc::AT_FDCWD as libc::c_long;
 const READ: i32 = libc::PROT_READ;
 const WRITE: i32 = libc::PROT_WRITE;
@@ -300,6 +305,16 @@ fn read_vectors(process: libc::c_long, to: libc::c_long, from: libc::c_long) -> 
     // SAFETY: both vectors are alive; the kernel checks what they point to.
     let result = unsafe { libc::syscall(libc::SYS_process_vm_readv, process, to, ONE, from, ONE, NONE) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Enters the kernel as a program of 32 bits does, whose calls have other numbers: 20 is getpid there and writev here.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "plays what a compromised process does")]
+fn other_entry() -> Result<String> {
+    let result: i64;
+    // SAFETY: the call takes no argument and touches no memory.
+    unsafe { std::arch::asm!("int 0x80", inlateout("rax") 20i64 => result, options(nostack)) };
+    Ok(format!("the kernel answered {result}"))
 }
 
 fn raise_limit() -> Result<String> {

@@ -202,7 +202,9 @@ async fn a_backup_is_of_one_moment_while_commits_go_on() {
         }
         at
     });
+    let mut revision = store.revision();
     for _ in 0..5 {
+        revision.changed().await.unwrap();
         let (contents, bytes) = write(&store, &bundles, None, Vec::new()).await.unwrap();
         struct Count(u32, u32);
         impl read::Sink for Count {
