@@ -22,12 +22,18 @@ pub struct Ended {
 
 /// Set in the process that runs a suite: the file that takes its tables.
 const INSIDE: &str = "LOCKGATE_TEST_SUITE";
-/// Set by `cargo xtask hostile`: what is too long for every test run is run too.
+/// Set by `cargo xtask hostile`: what is too long for every test run is run too, with guests in other languages if it says
+/// `languages`.
 const ALL: &str = "LOCKGATE_TEST_HOSTILE_ALL";
 
 /// Whether the cases that are too long for every test run are to be run.
 pub fn all() -> bool {
     std::env::var_os(ALL).is_some()
+}
+
+/// Whether the guests in other languages have been built and are to be run.
+pub fn languages() -> bool {
+    std::env::var_os(ALL).is_some_and(|what| what == "languages")
 }
 
 /// Runs `inside` in a process of its own, as the test of the name `test`, and shows the tables that it makes.

@@ -62,6 +62,11 @@ fn chain(length: usize) -> Vec<u8> {
     functions(&(0..length).map(call).collect::<Vec<_>>())
 }
 
+/// A body that branches to itself, by a table of so many targets.
+fn table(targets: usize) -> Vec<u8> {
+    body(&[vec![0x41, 0, 0x0e], leb(targets), vec![0; targets + 1]].concat())
+}
+
 /// Types of which each is made of the one before, twice where `of` says so.
 fn tower(height: usize, of: impl Fn(usize) -> String) -> String {
     let types = (1..=height).map(|at| format!("(type $t{at} {})", of(at - 1)));
@@ -155,6 +160,7 @@ fn short() -> Vec<Case> {
             with_module(&[types(), section(4, &[1, 0x70, 0, 0]), section(9, &[1, 5, 0x70, 0])]),
             Harmless,
         ),
+        ("a-br-table-beyond-the-compiler", functions(&[table(99_999)]), invalid),
         ("a-guest-that-never-describes", parse("(component)"), Refused(EXPORT_MISSING)),
         (
             "initial-memory-in-a-module-that-is-never-run",
@@ -189,7 +195,6 @@ fn names(bytes: usize) -> Vec<u8> {
 
 /// What is within the bounds and costs the compiler most.
 fn within_bounds() -> Vec<Case> {
-    let table = |targets: usize| body(&[vec![0x41, 0, 0x0e], leb(targets), vec![0; targets + 1]].concat());
     let deep = |depth: usize| body(&[[0x02, 0x40].repeat(depth), vec![0x0b; depth]].concat());
     let loops = |depth: usize| body(&[[0x03, 0x40].repeat(depth), vec![0x0b; depth]].concat());
     let sums = |count: usize| body(&[vec![0x41, 0], [0x41, 1, 0x6a].repeat(count), vec![0x1a]].concat());
@@ -198,7 +203,7 @@ fn within_bounds() -> Vec<Case> {
     vec![
         ("10,000-functions", functions(&vec![body(&[]); 10_000]), Harmless),
         ("a-chain-of-10,000-calls", chain(10_000), Harmless),
-        ("a-giant-br-table", functions(&[table(99_999)]), Harmless),
+        ("a-giant-br-table", functions(&[table(65_000)]), Harmless),
         ("many-giant-br-tables", functions(&vec![table(20_000); 20]), Harmless),
         ("2,999-blocks-ten-times", functions(&vec![deep(2_999); 10]), Harmless),
         ("2,000-loops", functions(&[loops(2_000)]), Harmless),

@@ -20,7 +20,7 @@ const PYTHON: &[Case] = &[
     ("exception", Fails(GUEST_TRAP)),
     ("error", Fails(GUEST_ERROR)),
     ("giant-output", Fails(OUTPUT_BYTES)),
-    ("recursion", Fails(STACK_OVERFLOW)),
+    ("recursion", Fails(OUT_OF_FUEL)),
     ("log-flood", Harmless),
     ("wrong-type", Fails(GUEST_TRAP)),
     ("open-a-file", Fails(GUEST_ERROR)),
@@ -34,7 +34,7 @@ const PYTHON: &[Case] = &[
 const JAVASCRIPT: &[Case] = &[
     ("honest", Harmless),
     ("loop", Fails(OUT_OF_FUEL)),
-    ("grow", Fails(MEMORY_LIMIT)),
+    ("grow", Fails(GUEST_ERROR)),
     ("exception", Fails(GUEST_TRAP)),
     ("error", Fails(GUEST_ERROR)),
     ("giant-output", Fails(OUTPUT_BYTES)),

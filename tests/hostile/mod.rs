@@ -48,7 +48,9 @@ fn inside() -> String {
     if suite::all() {
         let before = Left::now();
         ended.extend(compile::long());
-        ended.extend(languages::outcomes());
+        if suite::languages() {
+            ended.extend(languages::outcomes());
+        }
         ended.extend(before.compare(MEMORY_OF_COMPILERS));
     }
     suite::tables("guests", &ended)

@@ -1,40 +1,116 @@
-//! `cargo xtask hostile`: only the tests that attack the sandbox, with the line that sums them up.
+//! `cargo xtask hostile`: only the tests that attack, all of them, with their tables and the line that sums them up.
 
 use crate::process::{cargo, line};
-use crate::{Result, guests, unknown_argument};
+use crate::{Result, guests, languages, unknown_argument};
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 /// `cargo xtask hostile --help`.
 pub const HELP: &str = "\
-Usage: cargo xtask hostile
+Usage: cargo xtask hostile [--without-languages]
 
-Builds the guests and runs the hostile ones: loops, recursion, memory in every way, malformed results, traps in every
-phase, floods, imports that were not granted. Each must end as its test says; the last line counts them.
+Builds the guests and runs everything that attacks: hostile guests, hostile inputs, escapes from the jail. A table for each
+group tells how every case ended; the last line counts them. What takes too long for `cargo xtask test` is run here too:
+components that compile for long, and guests in Python and JavaScript, whose compilers are fetched with pip and npm.
+
+  --without-languages   leave the Python and JavaScript guests out, where there is no Python, Node or network
 ";
+
+/// What suites call themselves in the lines that sum them up, and what becomes of their cases.
+const SUITES: [(&str, &str); 3] = [("guests", "contained"), ("inputs", "contained"), ("escapes", "stopped")];
+/// The suites that every run has.
+const ALWAYS: [&str; 2] = ["guests", "inputs"];
 
 /// Runs them, with their output.
 ///
 /// # Errors
-/// For any argument, and when a guest gets away with something.
+/// For an unknown argument, and when a case gets away with something.
 pub fn run(arguments: &[String]) -> Result {
-    if let Some(argument) = arguments.first() {
-        return Err(unknown_argument("hostile", argument));
-    }
+    let languages = match arguments {
+        [] => true,
+        [only] if only == "--without-languages" => false,
+        [other, ..] => return Err(unknown_argument("hostile", other)),
+    };
     guests::build()?;
-    let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--", "hostile::", "--nocapture"]);
+    if languages {
+        languages::build()?;
+    }
+    crate::process::run(&mut cargo(["build", "--workspace", "--bins"]))?;
+    let filters = ["hostile::", "inputs::", "jail::", "escapes::"];
+    let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--"]);
+    command.args(filters).args(["--nocapture", "--test-threads", "1"]);
+    command.env("LOCKGATE_TEST_HOSTILE_ALL", if languages { "languages" } else { "1" });
     let mut tests = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("{}: {error}", line(&command)))?;
-    let mut sum = None;
+    let mut sum = Sum::default();
     if let Some(output) = tests.stdout.take() {
         for text in BufReader::new(output).lines().map_while(std::result::Result::ok) {
             println!("{text}");
-            if text.starts_with("guests: ") {
-                sum = Some(text);
-            }
+            sum.add(&text);
         }
     }
     let ended = tests.wait().map_err(|error| format!("{}: {error}", line(&command)))?;
-    let sum = sum.ok_or("the hostile tests did not sum up")?;
-    println!("{sum}");
-    if ended.success() { Ok(()) } else { Err("a hostile test failed".into()) }
+    println!("{}", sum.line());
+    if let Some(missing) = sum.missing() {
+        return Err(format!("the suite of hostile {missing} did not sum up"));
+    }
+    if ended.success() && sum.held() { Ok(()) } else { Err("a hostile test failed".into()) }
+}
+
+/// What the suites have counted: cases that held and cases that did not, none for a suite that has not summed up.
+#[derive(Default)]
+struct Sum([Option<(u64, u64)>; SUITES.len()]);
+
+impl Sum {
+    /// Takes a line such as `guests: 258 contained, 0 not` into account; a suite may sum up in several.
+    fn add(&mut self, text: &str) {
+        for ((suite, what), sum) in SUITES.iter().zip(&mut self.0) {
+            let counts = text.strip_prefix(suite).and_then(|rest| rest.strip_prefix(": "));
+            let counts = counts.and_then(|rest| rest.strip_suffix(" not")?.split_once(&format!(" {what}, ")));
+            if let Some((Ok(held), Ok(not))) = counts.map(|(held, not)| (held.parse::<u64>(), not.parse::<u64>())) {
+                let before = sum.unwrap_or_default();
+                *sum = Some((before.0.saturating_add(held), before.1.saturating_add(not)));
+            }
+        }
+    }
+
+    /// All of it, `guests: N contained, 0 not; inputs: N contained, 0 not; escapes: N stopped, 0 not`.
+    fn line(&self) -> String {
+        let parts = SUITES.iter().zip(&self.0).filter_map(|((suite, what), sum)| {
+            let (held, not) = (*sum)?;
+            Some(format!("{suite}: {held} {what}, {not} not"))
+        });
+        parts.collect::<Vec<_>>().join("; ")
+    }
+
+    /// A suite that should have run and has not summed up.
+    fn missing(&self) -> Option<&'static str> {
+        let ran = |suite: &str| SUITES.iter().zip(&self.0).any(|((name, _), sum)| *name == suite && sum.is_some());
+        ALWAYS.into_iter().find(|suite| !ran(suite))
+    }
+
+    /// Whether no case got away.
+    fn held(&self) -> bool {
+        self.0.iter().flatten().all(|(_, not)| *not == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_summed() {
+        let mut sum = Sum::default();
+        sum.add("guests: 7 contained, 0 not");
+        sum.add("guests, cpu: 7");
+        assert_eq!(sum.missing(), Some("inputs"));
+        sum.add("inputs: 20 contained, 0 not");
+        assert_eq!((sum.missing(), sum.held()), (None, true));
+        sum.add("escapes: 40 stopped, 0 not");
+        sum.add("guests: 3 contained, 0 not");
+        assert_eq!(sum.line(), "guests: 10 contained, 0 not; inputs: 20 contained, 0 not; escapes: 40 stopped, 0 not");
+        assert!(sum.held());
+        sum.add("escapes: 1 stopped, 2 not");
+        assert!(!sum.held() && sum.line().ends_with("escapes: 41 stopped, 2 not"));
+    }
 }

@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod guests;
 mod hostile;
+mod languages;
 mod process;
 mod steps;
 mod workspace;

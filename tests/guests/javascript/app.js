@@ -42,9 +42,13 @@ const functions = {
       throw `refused: ${refused.name}`;
     }
   },
-  fetch: () => {
-    if (typeof fetch === "undefined") throw "refused: no fetch";
-    throw "the host gave fetch";
+  fetch: async () => {
+    try {
+      await fetch("http://127.0.0.1:22/");
+    } catch (refused) {
+      throw `refused: ${refused}`;
+    }
+    throw "the host gave a connection";
   },
   "endless-promise": (x) => {
     const again = () => Promise.resolve().then(again);
@@ -74,9 +78,9 @@ export const describe = {
 };
 
 export const transform = {
-  call: (index, inputs) => {
+  call: async (index, inputs) => {
     const { rows, columns } = inputs[0];
-    const y = functions[names[index]](columns[0].buffers[0]);
+    const y = await functions[names[index]](columns[0].buffers[0]);
     return { ports: [{ data: { rows, columns: [{ validity: undefined, buffers: [y] }] }, origin: undefined }], failed: undefined };
   },
 };

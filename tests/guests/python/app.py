@@ -5,6 +5,7 @@ Written over the raw contract, as componentize-py gives it. Each function takes 
 """
 
 import os
+import socket
 import sys
 import time
 
@@ -71,8 +72,6 @@ def environment(x):
 
 
 def connect(x):
-    import socket
-
     taken("a socket", lambda: socket.create_connection(("127.0.0.1", 22)))
 
 
