@@ -8,14 +8,14 @@ use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::Config;
 use crate::fair_use::Kind;
-use crate::reconcile::{Facts, Failure, Job, Settings, Step, reconcile};
+use crate::reconcile::{Facts, Failure, Goal, Job, Settings, Step, reconcile};
 use crate::service::{Means, Options, Service};
 use crate::store::Store;
 use axum::Router;
 use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Quota};
 use lockgate_core::{Result, Timestamp, UnixMillis};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -153,14 +153,21 @@ pub(crate) async fn round(service: &Service, facts: &Facts) -> Result<()> {
             revision: kept.revision,
         }));
     }
-    let mut quotas = BTreeMap::new();
+    let (mut quotas, mut suspended) = (BTreeMap::new(), BTreeSet::new());
     for job in &jobs {
         if !quotas.contains_key(&job.id.tenant) {
+            if !service.is_active(&job.id.tenant).await? {
+                suspended.insert(job.id.tenant.clone());
+            }
             let quota = service.quota_of(&job.id.tenant).await?;
             let of = |kind| Some(quota.get(kind));
             let (slots, memory, fuel) = (of(Kind::Slots), of(Kind::Memory), of(Kind::FuelPerSecond));
             quotas.insert(job.id.tenant.clone(), Quota { slots, memory, fuel, weight: 1 });
         }
+    }
+    // Of a tenant that is suspended no job runs; what was asked of each is kept, and counts again afterwards.
+    for job in jobs.iter_mut().filter(|job| job.wanted.goal == Goal::Run && suspended.contains(&job.id.tenant)) {
+        job.wanted.goal = Goal::Suspend;
     }
     for step in reconcile(&jobs, facts, &quotas, &Settings::default(), UnixMillis::from(service.now())) {
         match step {

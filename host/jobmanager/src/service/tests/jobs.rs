@@ -9,6 +9,7 @@ use crate::reconcile::{Facts, Failure, Goal};
 use crate::service::changes::Precondition;
 use crate::service::events::Followed;
 use crate::service::jobs::{Ask, NewJob, Upgrade};
+use crate::service::tenants::TenantChange;
 use crate::service::{Filter, IdempotencyKey};
 use crate::world::{World, admin, call, caller, deployer, keys, name, new_job, operator, package, viewer};
 use lockgate_core::error::code;
@@ -310,6 +311,12 @@ async fn what_is_asked_comes_about_without_any_task_manager() {
     assert_eq!(settle(&world).await, State::Suspended);
     ask(&world, Ask::Resume).await.unwrap();
     assert_eq!(settle(&world).await, State::Created);
+    for (suspended, state) in [(true, State::Suspended), (false, State::Created)] {
+        let change = TenantChange { suspended: Some(suspended), labels: None };
+        let any = Precondition::Unstated;
+        world.service.change_tenant(&operator(), &name("acme"), &change, &any).await.unwrap();
+        assert_eq!(settle(&world).await, state, "as its tenant");
+    }
     ask(&world, Ask::Cancel).await.unwrap();
     assert_eq!(settle(&world).await, State::Canceled);
     assert_eq!(used(&world, QuotaKind::Slots).await, 0);
