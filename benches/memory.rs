@@ -79,7 +79,7 @@ fn numbers(line: &str) -> Vec<u32> {
 /// Bytes that a process shares with nobody and that stand in no file: what one more of it costs.
 fn private(pid: u32) -> Result<u64> {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    Ok(kibibytes(&rollup, "Private_Dirty:") * 1024)
+    Ok(kibibytes(&rollup, "Anonymous:") * 1024)
 }
 
 /// The number behind `key` in a file of `/proc`.

@@ -11,3 +11,4 @@ mod house;
 mod inputs;
 mod jail;
 mod jobs;
+mod killed;

@@ -31,7 +31,8 @@ fn inside() -> String {
     warm.attempt().expect("an honest file");
     let before = Left::now();
     let mut ended = Vec::new();
-    let groups: [(&'static str, fn() -> Vec<Input>); 4] = [
+    type Group = (&'static str, fn() -> Vec<Input>);
+    let groups: [Group; 4] = [
         ("compressed", compressed::inputs),
         ("text", text::inputs),
         ("footers", footers::inputs),

@@ -7,6 +7,7 @@
 
 mod bench;
 mod check;
+mod crash;
 mod demo;
 mod guests;
 mod hostile;
@@ -54,6 +55,12 @@ const COMMANDS: &[Command] = &[
         summary: "run the hostile guests and say how they ended",
         help: || hostile::HELP.into(),
         run: hostile::run,
+    },
+    Command {
+        name: "crash",
+        summary: "kill the store at random points and say what was lost",
+        help: || crash::HELP.into(),
+        run: crash::run,
     },
 ];
 

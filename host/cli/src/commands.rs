@@ -1,11 +1,14 @@
 //! The verbs.
 
+mod audit;
+mod backup;
 mod build;
 mod completions;
 mod diff;
 mod doctor;
 mod explain;
 mod inspect;
+mod jobmanager;
 mod keys;
 mod new;
 mod run;
@@ -69,6 +72,19 @@ pub enum Command {
     Sign(sign::Sign),
     /// Verifies a bundle as a TaskManager does.
     Verify(verify::Verify),
+    /// Runs a JobManager: the control plane, over HTTPS.
+    #[command(name = "jobmanager")]
+    JobManager(jobmanager::JobManager),
+    /// Checks configuration files.
+    #[command(subcommand)]
+    Config(jobmanager::ConfigCommand),
+    /// Verifies, exports and shows a JobManager's audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Writes all that a JobManager keeps into one file.
+    Backup(backup::Backup),
+    /// Puts a backup in place as a new data directory, or only checks it.
+    Restore(backup::Restore),
     /// Shows which walls this machine can raise around executors.
     Doctor(doctor::Doctor),
     /// Explains an error code.
@@ -78,6 +94,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it says itself how it logs, as a service does.
+    pub fn logs_itself(&self) -> bool {
+        matches!(self, Self::JobManager(_))
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -94,6 +115,11 @@ impl Command {
             Self::Diff(diff) => diff.run(output),
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
+            Self::JobManager(jobmanager) => jobmanager.run(),
+            Self::Config(config) => config.run(output),
+            Self::Audit(audit) => audit.run(output),
+            Self::Backup(backup) => backup.run(output),
+            Self::Restore(restore) => restore.run(output),
             Self::Doctor(doctor) => doctor.run(output),
             Self::Explain(explain) => explain.run(output),
             Self::Completions(completions) => completions.run(),

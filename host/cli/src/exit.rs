@@ -33,6 +33,7 @@ pub fn code(errors: &[Error]) -> u8 {
     match errors.first().map(Error::code) {
         Some(code::USAGE) => USAGE,
         Some(code::IO | code::FILE_EXISTS | code::WALLS_MISSING) => MACHINE,
+        Some(code::STORE_FULL | code::STORE_FAILED | code::STORE_IN_USE | code::RESTORE_REFUSED) => MACHINE,
         Some(code::INTERRUPTED | code::JOB_CANCELLED | code::CALL_CANCELLED) => INTERRUPTED,
         Some(code::INTERNAL) | None => INTERNAL,
         Some(_) => REFUSED,

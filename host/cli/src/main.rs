@@ -43,7 +43,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error),
     };
-    listen();
+    if !cli.command.logs_itself() {
+        listen();
+    }
     let output = output::Output::new(cli.output);
     match cli.command.run(&output) {
         Ok(()) => ExitCode::from(exit::OK),

@@ -25,12 +25,16 @@ pub struct ReadLimits {
     pub entry: u64,
     /// Entries.
     pub entries: usize,
+    /// Bytes of all entries together that are held in memory; all of them if `u64::MAX`. Otherwise WebAssembly binaries,
+    /// what is larger than any document and what does not fit are checked while they come and let go: enough for whoever
+    /// verifies a bundle and does not run it.
+    pub held: u64,
 }
 
 impl Default for ReadLimits {
-    /// 256 MiB, 128 MiB for one entry, 256 entries.
+    /// 256 MiB, 128 MiB for one entry, 256 entries, all held.
     fn default() -> Self {
-        Self { total: 256 << 20, entry: 128 << 20, entries: 256 }
+        Self { total: 256 << 20, entry: 128 << 20, entries: 256, held: u64::MAX }
     }
 }
 
@@ -71,14 +75,16 @@ pub struct Layer {
     pub title: String,
     /// The digest of its bytes, checked.
     pub digest: Digest,
-    /// Its bytes.
+    /// Its bytes; none if they are not held.
     pub bytes: Vec<u8>,
+    /// Whether its bytes are held, see [`ReadLimits::held`].
+    pub held: bool,
 }
 
 impl Layer {
     /// A layer of `bytes`.
     pub fn new(kind: LayerKind, title: String, bytes: Vec<u8>) -> Self {
-        Self { kind, title, digest: Digest::of(&bytes), bytes }
+        Self { kind, title, digest: Digest::of(&bytes), bytes, held: true }
     }
 }
 

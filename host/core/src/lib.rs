@@ -31,6 +31,7 @@ pub mod suggest;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod toml_reader;
 pub mod trust;
 pub mod types;
 pub mod verify;

@@ -6,7 +6,6 @@
 
 mod check;
 pub mod path;
-mod reader;
 mod restart;
 mod text;
 

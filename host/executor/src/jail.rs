@@ -5,15 +5,15 @@
 //! each of namespaces, Landlock and the filter of system calls would keep files away alone. `docs/adr/0009-jail.md` says
 //! what each stops and what is absent.
 //!
-//! Order matters. On the TaskManager's side [`spawn`]. In the new process, in this order and with the first four before
+//! Order matters. On the TaskManager's side [`spawn()`]. In the new process, in this order and with the first four before
 //! any thread is made:
 //!
-//! 1. [`root`]: an empty root in place of the machine's, where there are namespaces. Needs `/proc` and capabilities.
-//! 2. [`shed`]: descriptors, privileges, priority.
-//! 3. [`landlock`]: no file, no port, no signal, no abstract socket.
-//! 4. map the arena and close its descriptor, then [`limit`].
+//! 1. [`root()`]: an empty root in place of the machine's, where there are namespaces. Needs `/proc` and capabilities.
+//! 2. [`shed()`]: descriptors, privileges, priority.
+//! 3. [`landlock()`]: no file, no port, no signal, no abstract socket.
+//! 4. map the arena and close its descriptor, then [`limit()`].
 //! 5. make all threads, then [`no_more_threads`].
-//! 6. [`seal`]: the filter, on all threads. Nothing of the tenant is touched before.
+//! 6. [`seal()`]: the filter, on all threads. Nothing of the tenant is touched before.
 
 #[cfg(feature = "testing")]
 pub mod attempt;

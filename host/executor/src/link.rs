@@ -227,12 +227,14 @@ impl SlotLink {
         let controls = self.controls();
         loop {
             let heard = controls.read(at::BELL);
+            // Looked at before the ring: what was sent before the end is then seen.
+            let closed = controls.read(at::ORDERS) & CLOSED != 0;
             if controls.read(at::ANSWERED) != self.answered {
                 let frame = take(&controls, at::ANSWERS, self.answered);
                 self.answered = self.answered.wrapping_add(1);
                 return Some(frame);
             }
-            if controls.read(at::ORDERS) & CLOSED != 0 {
+            if closed {
                 return None;
             }
             controls.wait(heard);
@@ -278,6 +280,8 @@ impl Link {
     pub(crate) fn receive(&mut self) -> Result<Option<Frame>> {
         let controls = self.controls();
         for _ in 0..MAX_RINGS {
+            // Looked at before the ring, as above.
+            let gone = controls.read(at::SLOT_GONE) != 0;
             match controls.read(at::ASKED).wrapping_sub(self.asked) {
                 0 => {}
                 1..=SLOT_REGIONS => {
@@ -289,7 +293,7 @@ impl Link {
                     return Err(Error::new(code::PROTOCOL_RANGE, format!("{asks} asks at once")));
                 }
             }
-            if controls.read(at::SLOT_GONE) != 0 || self.wait()? {
+            if gone || self.wait()? {
                 return Ok(None);
             }
         }
@@ -357,6 +361,7 @@ fn take(controls: &Controls, ring: usize, count: u32) -> Frame {
 
 /// Both ends of a new link within one process: the slot's and the TaskManager's.
 #[cfg(any(test, feature = "testing"))]
+#[expect(clippy::panic, reason = "for tests alone")]
 pub(crate) fn link() -> (SlotLink, Link) {
     let made = || -> Result<_> {
         let memory = Arc::new(crate::arena::Memory::map(crate::arena::create(1)?, 1)?);

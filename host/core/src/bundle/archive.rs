@@ -2,6 +2,7 @@
 
 use super::ReadLimits;
 use crate::digest::Digest;
+use crate::dsse::MAX_ENVELOPE;
 use crate::error::{Error, Result, code};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +21,23 @@ const RESERVE: u64 = 1 << 20;
 /// Bytes of a tar block; two of zeros end an archive.
 const BLOCK: u64 = 512;
 
+/// How WebAssembly binaries begin.
+const WASM: &[u8] = b"\0asm";
+
+/// A file of an archive.
+#[derive(Debug)]
+pub(super) struct File {
+    /// How many bytes it has.
+    pub size: u64,
+    /// Its bytes, if they are held.
+    pub bytes: Option<Vec<u8>>,
+}
+
 /// Reads the files of an archive by path. Digests of blobs are checked while they stream in.
 ///
 /// # Errors
 /// `LG0302` to `LG0306`.
-pub(super) fn read(reader: impl Read, limits: &ReadLimits) -> Result<BTreeMap<String, Vec<u8>>> {
+pub(super) fn read(reader: impl Read, limits: &ReadLimits) -> Result<BTreeMap<String, File>> {
     let mut archive = Archive::new(reader.take(limits.total.saturating_add(1)));
     let files = entries(&mut archive, limits);
     let mut rest = archive.into_inner();
@@ -35,9 +48,9 @@ pub(super) fn read(reader: impl Read, limits: &ReadLimits) -> Result<BTreeMap<St
     padding.and(files)
 }
 
-fn entries<R: Read>(archive: &mut Archive<Take<R>>, limits: &ReadLimits) -> Result<BTreeMap<String, Vec<u8>>> {
+fn entries<R: Read>(archive: &mut Archive<Take<R>>, limits: &ReadLimits) -> Result<BTreeMap<String, File>> {
     let mut files = BTreeMap::new();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut room) = (BTreeSet::new(), limits.held);
     // Raw: extensions that give an entry another name or size are entries of a type that is refused below.
     for entry in archive.entries().map_err(malformed)?.raw(true) {
         let mut entry = entry.map_err(malformed)?;
@@ -56,8 +69,8 @@ fn entries<R: Read>(archive: &mut Archive<Take<R>>, limits: &ReadLimits) -> Resu
             let cause = format!("{path} has {size} bytes, an entry may have at most {}", limits.entry);
             return Err(too_large(cause));
         }
-        let bytes = contents(&path, size, &mut entry)?;
-        files.insert(path, bytes);
+        let bytes = contents(&path, size, &mut entry, &mut room)?;
+        files.insert(path, File { size, bytes });
     }
     Ok(files)
 }
@@ -82,24 +95,38 @@ fn path(header: &Header) -> Result<String> {
     }
 }
 
-/// Reads `size` bytes, growing as they come (a size is only a claim), and checks their digest if they are a blob.
-fn contents(path: &str, size: u64, entry: &mut impl Read) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(RESERVE)).unwrap_or_default());
+/// Reads `size` bytes, growing as they come (a size is only a claim), and checks their digest if they are a blob. Holds
+/// them if there is `room`, which they then take up.
+fn contents(path: &str, size: u64, entry: &mut impl Read, room: &mut u64) -> Result<Option<Vec<u8>>> {
+    let (bounded, mut count) = (*room != u64::MAX, 0_u64);
+    // The largest document is an envelope; what is larger is what a job runs or reads.
+    let mut hold = size <= *room && (!bounded || usize::try_from(size).is_ok_and(|size| size <= MAX_ENVELOPE));
+    let reserve = if hold { size.min(RESERVE) } else { 0 };
+    let mut bytes = Vec::with_capacity(usize::try_from(reserve).unwrap_or_default());
     let mut hash = Sha256::new();
     let mut chunk = vec![0; 64 << 10];
     loop {
-        let count = match entry.read(&mut chunk) {
+        let length = match entry.read(&mut chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             result => result.map_err(malformed)?,
         };
-        let Some(read) = chunk.get(..count).filter(|read| !read.is_empty()) else {
+        let Some(read) = chunk.get(..length).filter(|read| !read.is_empty()) else {
             break;
         };
         hash.update(read);
-        bytes.extend_from_slice(read);
+        count = count.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        if hold {
+            bytes.extend_from_slice(read);
+        }
+        if bounded && bytes.starts_with(WASM) {
+            (hold, bytes) = (false, Vec::new());
+        }
     }
-    if u64::try_from(bytes.len()) != Ok(size) {
-        return Err(malformed(format!("{path} ends after {} of {size} bytes", bytes.len())));
+    if count != size {
+        return Err(malformed(format!("{path} ends after {count} of {size} bytes")));
+    }
+    if bounded && hold {
+        *room = room.saturating_sub(size);
     }
     let found = Digest::from_bytes(hash.finalize().into());
     match path.strip_prefix(BLOBS) {
@@ -107,7 +134,7 @@ fn contents(path: &str, size: u64, entry: &mut impl Read) -> Result<Vec<u8>> {
             let cause = format!("{path} has the digest {}: its content was changed", found.short());
             Err(Error::new(code::DIGEST_MISMATCH, cause).help("fetch the bundle anew from where it was built"))
         }
-        _ => Ok(bytes),
+        _ => Ok(hold.then_some(bytes)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Unknown fields are ignored here, as OCI demands and other tools need: nothing in these documents is trusted. What
 //! counts is which bytes stand under which title, and that is signed.
 
-use super::archive::BLOBS;
+use super::archive::{BLOBS, File};
 use super::{Interfaces, Layer, LayerKind, Package, ReadLimits};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
@@ -74,6 +74,9 @@ struct Config {
 
 /// The files of `package`, in the order in which they are written.
 pub(super) fn pack(package: &Package) -> Result<Vec<(String, Vec<u8>)>> {
+    if let Some(layer) = package.layers.iter().find(|layer| !layer.held) {
+        return Err(Error::new(code::INTERNAL, format!("layer {:?} is not held and cannot be written", layer.title)));
+    }
     let envelope = package.envelope.to_json()?;
     let mut layers: Vec<Descriptor> =
         package.layers.iter().map(|layer| titled(layer.kind.media_type(), &layer.bytes, &layer.title)).collect();
@@ -114,7 +117,7 @@ pub(super) fn pack(package: &Package) -> Result<Vec<(String, Vec<u8>)>> {
 ///
 /// # Errors
 /// `LG0303` for layers that are more than `limits` together, `LG0307` for documents that are wrong, `LG0308` and `LG0309` for blobs that are too many or too few.
-pub(super) fn unpack(files: BTreeMap<String, Vec<u8>>, limits: &ReadLimits) -> Result<Package> {
+pub(super) fn unpack(files: BTreeMap<String, File>, limits: &ReadLimits) -> Result<Package> {
     let mut blobs = Blobs { files, used: BTreeSet::new() };
     let layout: ImageLayout = read("oci-layout", &blobs.take("oci-layout")?)?;
     if layout.image_layout_version != "1.0.0" {
@@ -145,14 +148,14 @@ pub(super) fn unpack(files: BTreeMap<String, Vec<u8>>, limits: &ReadLimits) -> R
     let mut titles = BTreeSet::new();
     let mut layers = Vec::new();
     for layer in others {
-        blobs.get(layer, &layer.media_type)?;
+        blobs.check(layer, &layer.media_type)?;
         let kind = LayerKind::from_media_type(&layer.media_type)
             .ok_or_else(|| refuse("the image manifest", "has a layer of a media type that is not known"))?;
         let title = layer.annotations.get(TITLE).cloned().unwrap_or_default();
         if title.is_empty() || title.len() > MAX_TITLE || !titles.insert(title.clone()) {
             return Err(refuse("the image manifest", "has a layer without a short title of its own"));
         }
-        layers.push(Layer { kind, title, digest: layer.digest, bytes: Vec::new() });
+        layers.push(Layer { kind, title, digest: layer.digest, bytes: Vec::new(), held: false });
     }
     blobs.check_all_used()?;
     // Components are large: moved, unless several layers have one blob.
@@ -160,7 +163,9 @@ pub(super) fn unpack(files: BTreeMap<String, Vec<u8>>, limits: &ReadLimits) -> R
     let shared: BTreeSet<Digest> =
         layers.iter().map(|layer| layer.digest).filter(|digest| !named.insert(*digest)).collect();
     for layer in &mut layers {
-        layer.bytes = blobs.hand_over(&layer.digest, shared.contains(&layer.digest))?;
+        if let Some(bytes) = blobs.hand_over(&layer.digest, shared.contains(&layer.digest))? {
+            (layer.bytes, layer.held) = (bytes, true);
+        }
     }
     Ok(Package { layers, interfaces: config.component, envelope })
 }
@@ -176,34 +181,40 @@ fn check_amount(layers: &[Descriptor], limits: &ReadLimits) -> Result<()> {
 }
 
 struct Blobs {
-    files: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, File>,
     used: BTreeSet<String>,
 }
 
 impl Blobs {
     fn take(&mut self, path: &str) -> Result<Vec<u8>> {
-        self.files.remove(path).ok_or_else(|| refuse(path, "is missing"))
+        let file = self.files.remove(path).ok_or_else(|| refuse(path, "is missing"))?;
+        file.bytes.ok_or_else(|| not_held(path))
     }
 
     fn get(&mut self, descriptor: &Descriptor, media_type: &str) -> Result<&[u8]> {
+        let file = self.check(descriptor, media_type)?;
+        file.bytes.as_deref().ok_or_else(|| not_held("an image document"))
+    }
+
+    fn check(&mut self, descriptor: &Descriptor, media_type: &str) -> Result<&File> {
         if descriptor.media_type != media_type {
             return Err(refuse("an image document", &format!("names something that is not of type {media_type}")));
         }
         let path = blob_path(&descriptor.digest);
-        let bytes = self.files.get(&path).ok_or_else(|| missing(&descriptor.digest))?;
-        if u64::try_from(bytes.len()) != Ok(descriptor.size) {
-            let cause =
-                format!("blob {} has {} bytes, not {}", descriptor.digest.short(), bytes.len(), descriptor.size);
+        let file = self.files.get(&path).ok_or_else(|| missing(&descriptor.digest))?;
+        if file.size != descriptor.size {
+            let cause = format!("blob {} has {} bytes, not {}", descriptor.digest.short(), file.size, descriptor.size);
             return Err(Error::new(code::DIGEST_MISMATCH, cause));
         }
         self.used.insert(path);
-        Ok(bytes)
+        Ok(file)
     }
 
-    fn hand_over(&mut self, digest: &Digest, keep: bool) -> Result<Vec<u8>> {
+    /// A blob's bytes, if they are held.
+    fn hand_over(&mut self, digest: &Digest, keep: bool) -> Result<Option<Vec<u8>>> {
         let path = blob_path(digest);
-        let bytes = if keep { self.files.get(&path).cloned() } else { self.files.remove(&path) };
-        bytes.ok_or_else(|| missing(digest))
+        let file = self.files.get_mut(&path).ok_or_else(|| missing(digest))?;
+        Ok(if keep { file.bytes.clone() } else { file.bytes.take() })
     }
 
     fn check_all_used(&self) -> Result<()> {
@@ -212,6 +223,10 @@ impl Blobs {
             None => Ok(()),
         }
     }
+}
+
+fn not_held(what: &str) -> Error {
+    Error::new(code::BUNDLE_TOO_LARGE, format!("{what} is larger than what is read of a bundle here"))
 }
 
 fn missing(digest: &Digest) -> Error {

@@ -298,6 +298,80 @@ codes! {
     EXECUTOR_GONE = 904, "the executor has ended";
     JOB_CANCELLED = 905, "the job was cancelled";
 
+    // 1001 to 1049: requests to the JobManager's API.
+    MALFORMED_REQUEST = 1001, "a request is not understood";
+    UNSUPPORTED_MEDIA = 1002, "a request's body is of another kind";
+    METHOD_NOT_ALLOWED = 1003, "a route does not take this method";
+    PRECONDITION_FAILED = 1004, "something was changed since it was read";
+    PRECONDITION_REQUIRED = 1005, "a change does not say of what";
+    INVALID_CURSOR = 1006, "a cursor does not belong to this list";
+    INVALID_IDEMPOTENCY_KEY = 1007, "an idempotency key is malformed";
+    IDEMPOTENCY_MISMATCH = 1008, "an idempotency key was used for something else";
+    INVALID_LABEL = 1010, "a label is malformed";
+    ALREADY_EXISTS = 1011, "there is one of this name already";
+    WRONG_STATE = 1012, "the state does not allow this";
+    TENANT_INACTIVE = 1013, "the tenant is suspended or closed";
+    NO_TRUST = 1014, "trust documents are missing";
+    UNNAMED_DOCUMENT = 1015, "a trust document names one that is not here";
+    BUNDLE_IN_USE = 1017, "a bundle is in use";
+    NOT_A_JOB = 1018, "a bundle is not of this job";
+    CONTENDED = 1019, "too many changes of one thing at once";
+    RECORD_UNREADABLE = 1020, "a record of the store cannot be read";
+    TOO_MANY_FOLLOWERS = 1021, "too many follow events at once";
+
+    // 105x and 106x: the JobManager's configuration and its server.
+    JOBMANAGER_CONFIG = 1050, "the JobManager's configuration is not allowed";
+    CONFIG_REFERENCE = 1051, "a reference in the configuration leads nowhere";
+    SECRET_IN_CONFIG = 1052, "a secret stands in the configuration itself";
+    TLS_MATERIAL = 1053, "certificates or keys cannot be used";
+    LISTEN_FAILED = 1054, "the JobManager cannot listen";
+    DATA_DIRECTORY = 1055, "the data directory cannot be used";
+    HOST_REFUSED = 1060, "a request is for another host";
+    BODY_TOO_LARGE = 1061, "a request's body is too large";
+    BODY_TOO_SLOW = 1062, "a request's body came too slowly";
+    BODY_ENCODED = 1063, "a request's body is compressed";
+    REQUEST_TIMEOUT = 1064, "a request took too long";
+    TARGET_REFUSED = 1065, "a request's target is too long or malformed";
+    BUSY = 1066, "the JobManager has too much to do";
+
+    // 11xx: access, up to 1149.
+    UNAUTHENTICATED = 1100, "a request has no credential";
+    FORBIDDEN = 1101, "the caller may not do this";
+    NOT_FOUND = 1102, "there is no such thing, or not for this caller";
+    CREDENTIAL_REFUSED = 1103, "a credential is not valid";
+    CREDENTIAL_EXPIRED = 1104, "a credential has expired";
+    TOKEN_MALFORMED = 1105, "a token is cut off or misspelt";
+    SEVERAL_CREDENTIALS = 1106, "a request has several credentials";
+    IDENTITY_PROVIDER = 1107, "the identity provider does not answer";
+    NO_ROLE = 1108, "a credential is genuine but gives no role here";
+    AUTHORIZATION_SERVICE = 1109, "the authorisation service does not answer";
+    TOO_MANY_REQUESTS = 1110, "requests come too fast";
+    TOO_MANY_FAILURES = 1111, "too many credentials of one source failed";
+    QUOTA_EXCEEDED = 1112, "a quota is used up";
+    SETUP_TOKEN_USED = 1113, "the set-up token is no longer valid";
+    // 1200 to 1249: store, audit log, bundles kept, backups.
+    CONFLICT = 1201, "something was changed in the meantime";
+    STORE_FULL = 1202, "the disk has no room for changes";
+    STORE_FAILED = 1203, "the store cannot be read or written";
+    STORE_UNCERTAIN = 1204, "it is not known whether a change was kept";
+    STORE_LIMIT = 1205, "a change is too large for the store";
+    STORE_RESERVED = 1206, "a key belongs to the audit log";
+    STORE_CLOSED = 1207, "the store is shut down";
+    STORE_IN_USE = 1210, "another process uses this store";
+    STORE_FOREIGN = 1211, "the store is of a version that this program does not know";
+    STORE_DAMAGED = 1212, "the store is damaged";
+    STORE_KEY_WRONG = 1213, "the store is encrypted with another key";
+    STORE_KEY_MISSING = 1214, "the store is encrypted and no key is configured";
+    STORE_KEY_MALFORMED = 1215, "a store key is malformed";
+    AUDIT_BROKEN = 1220, "the audit log was changed";
+    AUDIT_TRUNCATED = 1221, "the audit log ends before a signed checkpoint";
+    AUDIT_FORGED = 1222, "a checkpoint of the audit log is not signed by the expected key";
+    AUDIT_MALFORMED = 1223, "a line is none of an audit log";
+    AUDIT_KEY = 1224, "the audit log's key cannot be used";
+    BUNDLE_LOST = 1230, "a bundle that is kept is missing or was changed";
+    BACKUP_DAMAGED = 1240, "a backup is damaged or incomplete";
+    BACKUP_LOCKED = 1241, "a backup cannot be decrypted";
+    RESTORE_REFUSED = 1242, "there is something already where a backup would be restored";
     // 13xx: scheduling.
     JOB_TRANSITION = 1300, "a job cannot do this in the state it is in";
     JOB_ENDED = 1301, "a job has ended";

@@ -12,11 +12,11 @@
 //! ```
 
 use super::Manifest;
-use super::reader::{Section, literal};
 use super::text::duration;
 use crate::error::{Error, Result, code};
 use crate::restart::{ExponentialDelay, MAX_RECENT, RestartStrategy, UNIT};
 use crate::suggest;
+use crate::toml_reader::{Section, literal};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 

@@ -10,13 +10,13 @@
 //! | settings, parameters: `0.3`, `true`, `"text"` | text |
 //! | a sink's folder `late/` | `late` |
 
-use super::reader::{Document, Section, integer, literal, text, wrong};
 use super::{Component, Job, Manifest, Operator, Parallelism, Parameter, ParameterRef, Selected, SelectedAs};
 use super::{Setting, Sink, Source, path, restart};
 use crate::error::{Error, Result, code};
 use crate::human;
 use crate::limits::{LIMITS, PartialLimits, Unit};
 use crate::name::Name;
+use crate::toml_reader::{Document, Section, integer, literal, text, wrong};
 use crate::types::{Field, LogicalType};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -56,9 +56,13 @@ impl Bundle {
         let mut descriptions = BTreeMap::new();
         for name in statement.predicate.components.keys() {
             let title = statement::describe_title(name);
-            let bytes = layer_bytes(&package, &title)?;
-            descriptions.insert(name.clone(), strict_json::parse(&title, bytes, MAX_DOCUMENT)?);
-            layer_bytes(&package, &statement::wasm_title(name))?;
+            let described = layer(&package, &title)?;
+            if !described.held {
+                let cause = format!("layer {title:?} is larger than what is read of a bundle here");
+                return Err(Error::new(code::BUNDLE_TOO_LARGE, cause));
+            }
+            descriptions.insert(name.clone(), strict_json::parse(&title, &described.bytes, MAX_DOCUMENT)?);
+            layer(&package, &statement::wasm_title(name))?;
         }
         let (epoch, grants) = (chain.policy.epoch, chain.policy.grants.clone());
         let threshold = chain.root.signers.threshold();
@@ -105,12 +109,12 @@ impl Bundle {
         &self.statement.predicate
     }
 
-    /// The components in the order of their names.
+    /// The components in the order of their names, as far as their bytes are held.
     pub fn components(&self) -> impl Iterator<Item = ComponentRef<'_>> {
         self.predicate().components.iter().filter_map(|(name, component)| {
             Some(ComponentRef {
                 name,
-                bytes: &self.package.layer(&statement::wasm_title(name))?.bytes,
+                bytes: &self.package.layer(&statement::wasm_title(name)).filter(|layer| layer.held)?.bytes,
                 digest: component.digest,
                 imports: &component.imports,
                 describe: self.descriptions.get(name)?,
@@ -123,10 +127,11 @@ impl Bundle {
         &self.descriptions
     }
 
-    /// Reference data by name.
+    /// Reference data by name, if its bytes are held.
     pub fn data(&self, name: &Name) -> Option<&[u8]> {
         self.predicate().data.get(name)?;
-        self.package.layer(&statement::data_title(name)).map(|layer| layer.bytes.as_slice())
+        let layer = self.package.layer(&statement::data_title(name)).filter(|layer| layer.held);
+        layer.map(|layer| layer.bytes.as_slice())
     }
 
     /// The limits: the manifest's, within the policy's ceilings.
@@ -155,7 +160,7 @@ impl Bundle {
     }
 }
 
-fn layer_bytes<'a>(package: &'a Package, title: &str) -> Result<&'a [u8]> {
+fn layer<'a>(package: &'a Package, title: &str) -> Result<&'a Layer> {
     let missing = || Error::new(code::LAYERS_DIFFER, format!("layer {title:?} is not in the bundle"));
-    package.layer(title).map(|layer| layer.bytes.as_slice()).ok_or_else(missing)
+    package.layer(title).ok_or_else(missing)
 }

@@ -36,7 +36,7 @@ impl Cgroups {
     /// Takes over what was delegated to this process: moves it into a group of its own beside those of its children,
     /// gives these the controllers, and removes groups that an earlier process left. Once, when a TaskManager starts.
     ///
-    /// None where nothing is delegated; [`super::probe`] says what to change.
+    /// None where nothing is delegated; [`super::probe()`] says what to change.
     ///
     /// # Errors
     /// `LG0927` if it is delegated and yet cannot be taken.

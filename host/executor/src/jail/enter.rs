@@ -19,7 +19,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// Bounds on what the process may use, set by [`limit`].
+/// Bounds on what the process may use, set by [`limit()`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ResourceLimits {
     /// Bytes of private writable memory, the pool's and the heap's together (`RLIMIT_DATA`).
@@ -35,7 +35,7 @@ pub struct ResourceLimits {
 }
 
 /// Puts an empty, read-only directory in place of the machine's root, where the process has namespaces of its own:
-/// [`super::spawn`] gives all or none, and with them this process is the first of its pid namespace. Says whether.
+/// [`super::spawn()`] gives all or none, and with them this process is the first of its pid namespace. Says whether.
 ///
 /// # Errors
 /// `LG0925` if it has namespaces and yet cannot leave.
@@ -223,7 +223,7 @@ pub fn limit(limits: &ResourceLimits) -> Result<()> {
 }
 
 /// No further process or thread, as far as the kernel counts them: not for root. When all threads are made;
-/// [`super::seal`] does it too.
+/// [`super::seal()`] does it too.
 ///
 /// # Errors
 /// `LG0924` if it is refused.

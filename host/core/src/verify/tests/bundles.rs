@@ -1,13 +1,13 @@
 //! Attacks on the bundle: its signatures, layers, and what it asks for.
 
-use crate::bundle::{Layer, LayerKind};
+use crate::bundle::{Layer, LayerKind, Package, ReadLimits};
 use crate::dsse::Envelope;
 use crate::error::{Code, code};
 use crate::grant::Mode;
 use crate::statement;
 use crate::testing::{DAY, Sealed, World, audience, domain, key, name};
 use crate::trust::Audience;
-use crate::verify::Admission;
+use crate::verify::{Admission, verify};
 
 #[test]
 fn a_stranger_is_refused() {
@@ -206,4 +206,27 @@ fn a_description_that_is_none_is_refused_though_signed() {
         world.signing.iter().for_each(|key| package.sign(key).unwrap());
         assert_eq!(world.refusal_of(&world.seal_with(package)), expected, "{describe}");
     }
+}
+
+#[test]
+fn what_is_not_held_is_verified_all_the_same_and_never_handed_out() {
+    let world = World::new();
+    let sealed = world.seal();
+    let bytes = sealed.package.to_bytes().unwrap();
+    let mut request = world.request(&sealed, Admission::Start);
+    // Room for the documents of this bundle, not for its component.
+    request.read.held = 64 << 10;
+    let accepted = verify(&request, bytes.as_slice()).unwrap();
+    assert!(accepted.bundle.component(&name("delays")).is_none() && accepted.bundle.components().next().is_none());
+    assert_eq!(accepted.bundle.descriptions().len(), 1);
+    let at = bytes.windows(5).position(|window| window == b"\0asm,").unwrap();
+    for at in [at + 4, at + 40] {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert_eq!(verify(&request, changed.as_slice()).unwrap_err().code(), code::DIGEST_MISMATCH);
+    }
+    request.read.held = 100;
+    assert_eq!(verify(&request, bytes.as_slice()).unwrap_err().code(), code::BUNDLE_TOO_LARGE);
+    let limits = ReadLimits { held: 64 << 10, ..ReadLimits::default() };
+    assert!(Package::read(bytes.as_slice(), &limits).unwrap().to_bytes().is_err(), "written, it would be another");
 }

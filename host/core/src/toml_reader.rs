@@ -1,7 +1,8 @@
 //! Reads a TOML tree key by key and remembers which keys were asked for, so that every error has a line, a column and,
 //! for a key that nobody asked for, the key that was probably meant.
 //!
-//! Errors are collected, not returned: an author sees all of them at once. What could not be read is `None`.
+//! Errors are collected, not returned: an author sees all of them at once. What could not be read is `None`. The manifest
+//! is read with it, and so is the configuration of a JobManager.
 
 use crate::error::{Error, code};
 use crate::name::Name;
@@ -16,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 const MAX_ERRORS: usize = 50;
 
 /// The text that is read and the errors found in it.
-pub(super) struct Document<'a> {
+pub struct Document<'a> {
     file: &'a str,
     text: &'a str,
     errors: RefCell<Vec<Error>>,
@@ -24,12 +25,13 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn new(file: &'a str, text: &'a str) -> Self {
+    /// The text of the file that errors call `file`.
+    pub fn new(file: &'a str, text: &'a str) -> Self {
         Self { file, text, errors: RefCell::default(), failed: Cell::new(false) }
     }
 
     /// Notes an error at a byte offset.
-    pub(super) fn report(&self, offset: usize, error: Error) {
+    pub fn report(&self, offset: usize, error: Error) {
         self.failed.set(true);
         let mut errors = self.errors.borrow_mut();
         if errors.len() < MAX_ERRORS {
@@ -38,16 +40,17 @@ impl<'a> Document<'a> {
     }
 
     /// The errors in the order of their places.
-    pub(super) fn into_errors(self) -> Vec<Error> {
+    pub fn into_errors(self) -> Vec<Error> {
         self.errors.into_inner()
     }
 
-    pub(super) fn has_errors(&self) -> bool {
+    /// Whether an error was noted.
+    pub fn has_errors(&self) -> bool {
         self.failed.get()
     }
 
     /// `lockgate.toml:12:3`, counted from 1, the column in characters.
-    pub(super) fn place(&self, offset: usize) -> String {
+    pub fn place(&self, offset: usize) -> String {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -56,17 +59,18 @@ impl<'a> Document<'a> {
 }
 
 /// A table that is being read.
-pub(super) struct Section<'a, 'i> {
+pub struct Section<'a, 'i> {
     document: &'a Document<'a>,
     table: &'a DeTable<'i>,
     span: Range<usize>,
     /// As messages show it: `[source.flights]`.
-    pub(super) title: String,
+    title: String,
     asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a, 'i> Section<'a, 'i> {
-    pub(super) fn new(document: &'a Document<'a>, table: &'a Spanned<DeTable<'i>>, title: &str) -> Self {
+    /// The whole document, which messages call `title`.
+    pub fn new(document: &'a Document<'a>, table: &'a Spanned<DeTable<'i>>, title: &str) -> Self {
         Self::of(document, table.get_ref(), table.span(), title.into())
     }
 
@@ -75,18 +79,18 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// Notes an error at `value`.
-    pub(super) fn report(&self, value: &Spanned<DeValue<'_>>, error: Error) {
+    pub fn report(&self, value: &Spanned<DeValue<'_>>, error: Error) {
         self.document.report(value.span().start, error);
     }
 
     /// The value of `key`, which from now on is known.
-    pub(super) fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'i>>> {
+    pub fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'i>>> {
         self.asked.borrow_mut().push(key);
         self.table.get(key)
     }
 
     /// `value`, or an error that `key` is missing.
-    pub(super) fn need<T>(&self, key: &'static str, value: Option<T>) -> Option<T> {
+    pub fn need<T>(&self, key: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() && !self.table.contains_key(key) {
             let error = Error::new(code::MISSING_KEY, format!("{} has no `{key}`", self.title));
             self.document.report(self.span.start, error.help(format!("add `{key} = …`")));
@@ -95,7 +99,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// Reports every key that was not asked for.
-    pub(super) fn finish(self) {
+    pub fn finish(self) {
         let asked = self.asked.into_inner();
         for (key, _) in self.table {
             if !asked.contains(&key.get_ref().as_ref()) {
@@ -108,7 +112,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// Reads the value of `key` with `read`, which says what it expects by its error.
-    pub(super) fn read<T>(
+    pub fn read<T>(
         &self,
         key: &'static str,
         read: impl FnOnce(&Spanned<DeValue<'i>>) -> Result<T, Error>,
@@ -117,20 +121,23 @@ impl<'a, 'i> Section<'a, 'i> {
         read(value).map_err(|error| self.report(value, error)).ok()
     }
 
-    pub(super) fn text(&self, key: &'static str) -> Option<String> {
+    /// Text.
+    pub fn text(&self, key: &'static str) -> Option<String> {
         self.read(key, |value| text(value.get_ref(), key))
     }
 
-    pub(super) fn name(&self, key: &'static str) -> Option<Name> {
+    /// A name.
+    pub fn name(&self, key: &'static str) -> Option<Name> {
         self.read(key, |value| Name::new(&text(value.get_ref(), key)?))
     }
 
-    pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
+    /// `true` or `false`.
+    pub fn flag(&self, key: &'static str) -> Option<bool> {
         self.read(key, |value| value.get_ref().as_bool().ok_or_else(|| wrong(key, "true or false", value.get_ref())))
     }
 
     /// A whole number that fits `T`.
-    pub(super) fn integer<T: TryFrom<u64>>(&self, key: &'static str) -> Option<T> {
+    pub fn integer<T: TryFrom<u64>>(&self, key: &'static str) -> Option<T> {
         self.read(key, |value| {
             let number = integer(value.get_ref(), key)?;
             T::try_from(number)
@@ -139,7 +146,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// A list whose items `read` reads.
-    pub(super) fn list<T>(
+    pub fn list<T>(
         &self,
         key: &'static str,
         read: impl Fn(&Spanned<DeValue<'i>>) -> Result<T, Error>,
@@ -154,7 +161,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// A table of free keys whose values `read` reads; empty if absent.
-    pub(super) fn map<T>(
+    pub fn map<T>(
         &self,
         key: &'static str,
         read: impl Fn(&Spanned<DeValue<'i>>) -> Result<T, Error>,
@@ -172,17 +179,13 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// The table at `key`.
-    pub(super) fn section(&self, key: &'static str) -> Option<Section<'a, 'i>> {
+    pub fn section(&self, key: &'static str) -> Option<Section<'a, 'i>> {
         let value = self.get(key)?;
         self.open(value, format!("[{key}]"), key)
     }
 
     /// The tables below `key`, each by its name.
-    pub(super) fn sections<T>(
-        &self,
-        key: &'static str,
-        read: impl Fn(&Section<'a, 'i>) -> Option<T>,
-    ) -> BTreeMap<Name, T> {
+    pub fn sections<T>(&self, key: &'static str, read: impl Fn(&Section<'a, 'i>) -> Option<T>) -> BTreeMap<Name, T> {
         let Some(group) = self.section(key) else { return BTreeMap::new() };
         let mut all = BTreeMap::new();
         for (label, value) in group.table {
@@ -200,7 +203,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// The table `value`.
-    pub(super) fn open(&self, value: &'a Spanned<DeValue<'i>>, title: String, key: &str) -> Option<Section<'a, 'i>> {
+    pub fn open(&self, value: &'a Spanned<DeValue<'i>>, title: String, key: &str) -> Option<Section<'a, 'i>> {
         let DeValue::Table(table) = value.get_ref() else {
             self.report(value, wrong(key, "a table", value.get_ref()));
             return None;
@@ -210,7 +213,7 @@ impl<'a, 'i> Section<'a, 'i> {
 }
 
 /// An error that `value` is not what `key` wants.
-pub(super) fn wrong(key: &str, wanted: &str, value: &DeValue<'_>) -> Error {
+pub fn wrong(key: &str, wanted: &str, value: &DeValue<'_>) -> Error {
     let shown: String = key.chars().take(80).collect();
     Error::new(code::WRONG_KIND, format!("`{shown}` wants {wanted}, not {}", kind(value)))
 }
@@ -227,11 +230,19 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-pub(super) fn text(value: &DeValue<'_>, key: &str) -> Result<String, Error> {
+/// Text, of a value.
+///
+/// # Errors
+/// `LG0105`.
+pub fn text(value: &DeValue<'_>, key: &str) -> Result<String, Error> {
     value.as_str().map(str::to_owned).ok_or_else(|| wrong(key, "text in quotes", value))
 }
 
-pub(super) fn integer(value: &DeValue<'_>, key: &str) -> Result<u64, Error> {
+/// A whole number, of a value.
+///
+/// # Errors
+/// `LG0105`, `LG0112`.
+pub fn integer(value: &DeValue<'_>, key: &str) -> Result<u64, Error> {
     let number = value.as_integer().ok_or_else(|| wrong(key, "a whole number", value))?;
     u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| {
         Error::new(code::VALUE_OUT_OF_RANGE, format!("`{key}` is not within 0 and 18,446,744,073,709,551,615"))
@@ -240,7 +251,10 @@ pub(super) fn integer(value: &DeValue<'_>, key: &str) -> Result<u64, Error> {
 
 /// Text, or the digits of a number, or `true` or `false`: settings are text on every wire, and `weight = 0.3` is what
 /// an author writes. A number never becomes a float on the way.
-pub(super) fn literal(value: &DeValue<'_>, key: &str) -> Result<String, Error> {
+///
+/// # Errors
+/// `LG0105`.
+pub fn literal(value: &DeValue<'_>, key: &str) -> Result<String, Error> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().trim_start_matches('+').to_owned()),

@@ -1,0 +1,102 @@
+//! `lockgate jobmanager` and `lockgate config check`: the control plane as a service, and a look at its configuration.
+//!
+//! No setting is a flag: one file says what counts, and secrets would show in the list of processes.
+
+use super::Outcome;
+use crate::output::Output;
+use lockgate_core::Error;
+use lockgate_core::error::code;
+use lockgate_jobmanager::Config;
+use lockgate_jobmanager::config::LogFormat;
+use lockgate_jobmanager::serve::asked_to_stop;
+use serde_json::json;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "SIGTERM stops it when what has begun has ended, SIGHUP makes it look for new certificates. \
+                        LOCKGATE_LOG chooses what is logged, such as `debug`.")]
+pub struct JobManager {
+    /// The configuration, jobmanager.toml.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Make a set-up token although there are operators: when all of their tokens are lost.
+    #[arg(long)]
+    new_setup_token: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum ConfigCommand {
+    /// Says all that is wrong with the configuration of a JobManager, without starting it.
+    Check(Check),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The file.
+    file: PathBuf,
+}
+
+impl JobManager {
+    pub fn run(&self) -> Outcome {
+        let config = Config::read(&self.config)?;
+        listen(config.log_format);
+        let runtime = tokio::runtime::Runtime::new()
+            .map_err(|error| Error::new(code::INTERNAL, format!("no threads: {error}")))?;
+        let drained = runtime.block_on(async {
+            let shutdown = asked_to_stop()?;
+            lockgate_jobmanager::serve(&config, self.new_setup_token, shutdown).await
+        })?;
+        if !drained {
+            tracing::warn!("stopped before all that had begun had ended");
+        }
+        Ok(())
+    }
+}
+
+impl ConfigCommand {
+    pub fn run(&self, output: &Output) -> Outcome {
+        let Self::Check(check) = self;
+        let config = Config::read(&check.file)?;
+        let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+        output.result(&json!({ "file": check.file, "listen": listen, "names": config.names }), || {
+            format!("{} is in order: listens on {}", check.file.display(), listen.join(", "))
+        });
+        Ok(())
+    }
+}
+
+/// A service's log on standard error: what happens, not only what goes wrong.
+fn listen(format: LogFormat) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .with_env_var("LOCKGATE_LOG")
+        .from_env_lossy();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    match format {
+        LogFormat::Human => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+
+    #[test]
+    fn a_configuration_is_checked_without_being_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jobmanager.toml");
+        let check = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            ConfigCommand::Check(Check { file: file.clone() }).run(&Output::new(Format::Json))
+        };
+        check("data = \"data\"").unwrap_or_else(|failure| panic!("{:?}", failure.0));
+        assert!(!folder.path().join("data").exists(), "a check made something");
+        let errors = check("data = 1\nlisten = 2\ncolour = 3").unwrap_err().0;
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert!(errors.iter().all(|error| error.code() == code::JOBMANAGER_CONFIG && error.place().is_some()));
+    }
+}

@@ -1,0 +1,162 @@
+//! Figures for Prometheus, in the OpenMetrics text format: of the API since it began, and of jobs and quotas as they are
+//! kept at the moment of asking. A tenant's people get those of their tenant.
+
+use super::{Api, Problem};
+use crate::service::Call;
+use crate::service::figures::Figures;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use lockgate_core::Error;
+use lockgate_core::error::code;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Counted {
+    method: String,
+    route: String,
+    status: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Refused {
+    code: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct OfJob {
+    tenant: String,
+    job: String,
+    state: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct OfOperator {
+    tenant: String,
+    job: String,
+    operator: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct OfQuota {
+    tenant: String,
+    quota: &'static str,
+}
+
+/// What is counted of the API itself.
+pub struct Measured {
+    requests: Family<Counted, Counter>,
+    refusals: Family<Refused, Counter>,
+    seconds: Histogram,
+}
+
+impl Default for Measured {
+    fn default() -> Self {
+        let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        Self { requests: Family::default(), refusals: Family::default(), seconds: Histogram::new(bounds) }
+    }
+}
+
+impl fmt::Debug for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Measured")
+    }
+}
+
+/// Counts a request. Routes are counted as they are written, so that no request makes up a label.
+pub(super) async fn measure(measured: Arc<Measured>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = match request.method().as_str() {
+        method @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => method.to_owned(),
+        _ => "other".to_owned(),
+    };
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let status = u32::from(response.status().as_u16());
+    measured.requests.get_or_create(&Counted { method, route, status }).inc();
+    if let Some(Problem(error)) = response.extensions().get::<Problem>() {
+        measured.refusals.get_or_create(&Refused { code: error.code().to_string() }).inc();
+    }
+    measured.seconds.observe(begun.elapsed().as_secs_f64());
+    response
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "system",
+    responses((status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text")))]
+pub(super) async fn metrics(State(api): State<Api>, call: Call) -> Result<Response, Problem> {
+    let figures = api.service.figures(&call).await?;
+    let mut registry = Registry::with_prefix("lockgate");
+    if call.caller.tenant.is_none() {
+        let measured = &api.measured;
+        registry.register("requests", "Requests by route and status", measured.requests.clone());
+        registry.register("refusals", "Requests that were refused, by code", measured.refusals.clone());
+        let seconds = measured.seconds.clone();
+        registry.register_with_unit("request_duration", "Time to the head of the answer", Unit::Seconds, seconds);
+    }
+    register(&mut registry, &figures);
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|error| Error::new(code::INTERNAL, format!("figures: {error}")))?;
+    let mut response = text.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
+    Ok(response)
+}
+
+type Level = Family<OfOperator, Gauge<u64, AtomicU64>>;
+
+fn register(registry: &mut Registry, figures: &Figures) {
+    let (jobs, failures) = (Family::<OfJob, Gauge>::default(), Family::<OfJob, Counter>::default());
+    let count = |help: &'static str, name: &'static str, registry: &mut Registry| {
+        let family = Family::<OfOperator, Counter>::default();
+        registry.register(name, help, family.clone());
+        family
+    };
+    let rows_in = count("Rows in", "operator_rows_in", registry);
+    let rows_out = count("Rows out", "operator_rows_out", registry);
+    let dead_letters = count("Rows to the dead letters", "operator_dead_letters", registry);
+    let fuel = count("Fuel", "operator_fuel", registry);
+    let pressed = count("Milliseconds in which output was not taken", "operator_back_pressure_milliseconds", registry);
+    let restarts = count("Restarts of instances", "operator_restarts", registry);
+    let lag = Level::default();
+    registry.register("operator_lag_bytes", "Bytes that sources have not read yet", lag.clone());
+    for (job, metrics) in &figures.jobs {
+        let (tenant, name, state) = (job.tenant.to_string(), job.name.to_string(), job.state().as_str());
+        let of = OfJob { tenant: tenant.clone(), job: name.clone(), state };
+        jobs.get_or_create(&of).set(1);
+        failures.get_or_create(&of).inc_by(job.execution.history.failures);
+        for (operator, figures) in &metrics.operators {
+            let of = OfOperator { tenant: tenant.clone(), job: name.clone(), operator: operator.to_string() };
+            rows_in.get_or_create(&of).inc_by(figures.rows_in);
+            rows_out.get_or_create(&of).inc_by(figures.rows_out);
+            dead_letters.get_or_create(&of).inc_by(figures.dead_letters);
+            fuel.get_or_create(&of).inc_by(figures.fuel);
+            pressed.get_or_create(&of).inc_by(figures.back_pressure_ms);
+            restarts.get_or_create(&of).inc_by(figures.restarts);
+            lag.get_or_create(&of).set(figures.lag_bytes);
+        }
+    }
+    registry.register("job", "Jobs with their state", jobs);
+    registry.register("job_failures", "Failures of jobs", failures);
+    let (allowed, used) =
+        (Family::<OfQuota, Gauge<u64, AtomicU64>>::default(), Family::<OfQuota, Gauge<u64, AtomicU64>>::default());
+    for (tenant, kind, quota, usage) in &figures.quotas {
+        let of = OfQuota { tenant: tenant.to_string(), quota: kind.as_str() };
+        allowed.get_or_create(&of).set(*quota);
+        used.get_or_create(&of).set(*usage);
+    }
+    registry.register("quota", "Quotas", allowed);
+    registry.register("quota_used", "What is taken up of quotas", used);
+}

@@ -1,0 +1,134 @@
+//! The whole way over TLS, with credentials that are really checked: from the set-up token of an empty store to a job of a
+//! tenant's deployer.
+
+use super::super::{Measured, router};
+use crate::credentials::Kept;
+use crate::serve::Prepared;
+use crate::testing::{self, Answer, Trust};
+use crate::world::{World, name, package};
+use lockgate_core::Digest;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+struct Site {
+    world: World,
+    folder: TempDir,
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let world = World::empty().await;
+        // Whoever checks credentials goes by the machine's clock.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        world.pass(i64::try_from(now).unwrap() - world.now().seconds());
+        let folder = tempfile::tempdir().unwrap();
+        let config = testing::config(folder.path(), "");
+        let directory = Kept::new(Arc::clone(&world.store));
+        let prepared = Prepared::new(&config, directory, false).await.unwrap();
+        let address = prepared.addresses()[0];
+        let (stop, stopped) = oneshot::channel::<()>();
+        let routes = router(Arc::clone(&world.service), Arc::new(Measured::default()));
+        tokio::spawn(prepared.run(routes, async move {
+            let _ = stopped.await;
+        }));
+        Self { world, folder, address, _stop: stop }
+    }
+
+    async fn send(&self, token: &str, line: &str, kind: &str, body: &[u8]) -> Answer {
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: {kind}\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body);
+        Trust::of(&self.folder.path().join("data/tls/ca.pem")).ask(self.address, &bytes).await
+    }
+
+    async fn json(&self, token: &str, line: &str, body: &Value) -> Answer {
+        self.send(token, line, "application/json", body.to_string().as_bytes()).await
+    }
+
+    async fn get(&self, token: &str, path: &str) -> Answer {
+        self.send(token, &format!("GET {path}"), "application/json", b"").await
+    }
+
+    /// Makes a member and a token for him; its text and id.
+    async fn member(&self, by: &str, at: &str, who: &str, role: &str) -> (String, String) {
+        let made = self.json(by, &format!("PUT {at}/members/{who}"), &json!({ "roles": [role] })).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let made = self.json(by, &format!("POST {at}/tokens"), &json!({ "principal": who })).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        let token: Value = serde_json::from_str(&made.body).unwrap();
+        (token["token"].as_str().unwrap().to_owned(), token["id"].as_str().unwrap().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn from_the_set_up_token_to_a_job() {
+    let site = Site::start().await;
+    let setup = std::fs::read_to_string(site.folder.path().join("data/setup-token")).unwrap().trim().to_owned();
+    assert_eq!(site.json(&setup, "POST /api/v1/tenants", &json!({ "name": "acme" })).await.status, 404);
+    let (operator, _) = site.member(&setup, "/api/v1", "user:op", "operator").await;
+    assert_eq!(site.get(&setup, "/api/v1/members").await.code(), "LG1113", "it has done its work");
+
+    for tenant in ["acme", "bolt"] {
+        site.world.tenant(tenant).await;
+    }
+    let tenant = "/api/v1/tenants/acme";
+    let (admin, admin_id) = site.member(&operator, tenant, "user:ana", "tenant-admin").await;
+    let (deployer, _) = site.member(&admin, tenant, "service:ci", "deployer").await;
+    let (other, _) = site.member(&operator, "/api/v1/tenants/bolt", "user:eve", "tenant-admin").await;
+
+    let package = package("acme", "late", 1, None, site.world.now());
+    site.world.status("acme", [(name("late"), package.release().unwrap())].into()).await;
+    let bytes = package.to_bytes().unwrap();
+    let digest = Digest::of(&bytes);
+    let put = format!("PUT {tenant}/bundles/{digest}");
+    for (token, expected) in [(&other, 404), (&operator, 404), (&deployer, 201), (&deployer, 200)] {
+        let answer = site.send(token, &put, "application/octet-stream", &bytes).await;
+        assert_eq!(answer.status, expected, "{}", answer.body);
+    }
+    let job = site.json(&deployer, &format!("POST {tenant}/jobs"), &json!({ "bundle": digest })).await;
+    assert_eq!(job.status, 201, "{}", job.body);
+    for (token, expected) in [(&other, 404), (&operator, 200), (&deployer, 200), (&admin, 200)] {
+        assert_eq!(site.get(token, &format!("{tenant}/jobs/late")).await.status, expected);
+    }
+
+    assert_eq!(site.send(&operator, &format!("DELETE {tenant}/tokens/{admin_id}"), "", b"").await.status, 204);
+    assert_eq!(site.get(&admin, tenant).await.status, 401, "revoked, it is not taken from the next request on");
+    let removed = site.send(&operator, "DELETE /api/v1/tenants/bolt/members/user:eve", "", b"").await;
+    assert_eq!(removed.status, 403, "a tenant's members are the tenant's");
+}
+
+#[tokio::test]
+async fn a_token_is_not_taken_beyond_its_time() {
+    let site = Site::start().await;
+    site.world.tenant("acme").await;
+    site.world.pass(-3 * 86_400);
+    let role = [crate::access::Role::Viewer];
+    site.world.member(Some("acme"), "user:late", &role).await;
+    let (tenant, late) = (name("acme"), "user:late".to_owned());
+    let new = crate::service::tokens::NewToken { principal: Some(late), label: String::new(), days: 2, scopes: None };
+    let made = site.world.service.create_token(&crate::world::admin("acme"), None, Some(&tenant), &new).await.unwrap();
+    let answer = site.get(made.thing.text.unwrap().expose(), "/api/v1/whoami").await;
+    assert_eq!((answer.status, answer.code()), (401, "LG1104"));
+    let wrong = format!("lgt_{}", "a".repeat(40));
+    assert_eq!(site.get(&wrong, "/api/v1/whoami").await.code(), "LG1105");
+}
+
+#[tokio::test]
+async fn a_large_body_is_taken_where_it_belongs_only() {
+    let site = Site::start().await;
+    let setup = std::fs::read_to_string(site.folder.path().join("data/setup-token")).unwrap().trim().to_owned();
+    let (operator, _) = site.member(&setup, "/api/v1", "user:op", "operator").await;
+    let large = vec![b' '; 3 << 20];
+    let answer = site.send(&operator, "POST /api/v1/tenants", "application/json", &large).await;
+    assert_eq!((answer.status, answer.code()), (413, "LG1061"));
+}

@@ -1,0 +1,31 @@
+//! The HTTPS server: its own accept loop over rustls, with a bound on everything that a peer can make it hold.
+//!
+//! | what a peer could do | what ends it |
+//! |---|---|
+//! | open many connections | `connections`, `connections-per-source` |
+//! | connect and say nothing | `handshake-timeout`, `header-timeout` |
+//! | send its head byte by byte, or without end | `header-timeout`, `header-bytes`, `headers` |
+//! | send its body byte by byte, or without end | `body-idle`, `body-bytes-per-second`, `body-bytes`, `upload-bytes` |
+//! | send a body that expands | bodies are taken as they are (`LG1063`) |
+//! | ask for much at once | `requests`, `request-timeout`, the rates of [`crate::fair_use`] |
+//! | never read the answer | `write-timeout` |
+//! | have another site's page ask for it | `names` (`LG1060`), and no answer allows another origin |
+//!
+//! [`listen`] has what concerns connections, [`Guard`] what concerns requests. Nothing of a request's body is ever logged.
+
+mod body;
+mod guard;
+mod health;
+pub mod listen;
+mod refusal;
+mod request_id;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use body::{BodyLimit, refusal_in};
+pub use guard::{Guard, Observer, Refused, TenantRate};
+pub use health::Health;
+pub use listen::{Peer, Server};
+pub use refusal::{Refusal, RetryLater, status};
+pub use request_id::RequestId;

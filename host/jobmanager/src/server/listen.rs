@@ -1,0 +1,240 @@
+//! Connections: accepted one by one, counted by source, given TLS within a time, and ended when it is time to stop.
+
+use super::stream::Taken;
+use crate::config::Limits;
+use crate::fair_use::Source;
+use crate::tls::{self, Reloading};
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lockgate_core::error::code;
+use lockgate_core::{Error, Result};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower::Service as _;
+
+/// How long accepting rests after the system refused to: it does when it has no file descriptors left, and would at once
+/// again.
+const REST: Duration = Duration::from_millis(50);
+
+/// The other end of a connection. An extension of every request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// From where.
+    pub address: SocketAddr,
+    /// The URIs that its verified client certificate vouches for; none without a certificate.
+    pub uris: Option<Arc<[String]>>,
+}
+
+impl Peer {
+    /// What counts as one source.
+    pub fn source(&self) -> Source {
+        self.address.ip().into()
+    }
+}
+
+/// A server that listens and does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    tls: Arc<Reloading>,
+    limits: Arc<Limits>,
+}
+
+impl Server {
+    /// Listens.
+    ///
+    /// # Errors
+    /// `LG1054`.
+    pub async fn bind(addresses: &[SocketAddr], tls: Arc<Reloading>, limits: Limits) -> Result<Self> {
+        let mut listeners = Vec::new();
+        for address in addresses {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|error| Error::new(code::LISTEN_FAILED, format!("{address}: {error}")))?;
+            listeners.push(listener);
+        }
+        Ok(Self { listeners, tls, limits: Arc::new(limits) })
+    }
+
+    /// Where it listens: with the port that the system chose where the configuration says 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until `stop` says so, then lets requests end for as long as `drain` allows; whether all of them did.
+    pub async fn run(self, routes: Router, stop: watch::Receiver<bool>) -> bool {
+        let shared = Arc::new(Shared {
+            routes,
+            tls: self.tls,
+            total: Arc::new(Semaphore::new(self.limits.connections)),
+            sources: Sources::default(),
+            limits: self.limits,
+            stop,
+        });
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(accept(listener, Arc::clone(&shared)));
+        }
+        let mut drained = true;
+        while let Some(ended) = accepting.join_next().await {
+            drained &= ended.unwrap_or(false);
+        }
+        drained
+    }
+}
+
+struct Shared {
+    routes: Router,
+    tls: Arc<Reloading>,
+    limits: Arc<Limits>,
+    total: Arc<Semaphore>,
+    sources: Sources,
+    stop: watch::Receiver<bool>,
+}
+
+/// Accepts until it is time to stop, and then waits for what is open; whether all of it ended in time.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) -> bool {
+    let mut stop = shared.stop.clone();
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(_) = open.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                if let Some(place) = shared.admit(address) {
+                    open.spawn(connection(stream, address, place, Arc::clone(&shared)));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+    drop(listener);
+    let ended = tokio::time::timeout(shared.limits.drain, async { while open.join_next().await.is_some() {} });
+    if ended.await.is_err() {
+        tracing::warn!(connections = open.len(), "connections were cut because they did not end in time");
+        open.shutdown().await;
+        return false;
+    }
+    true
+}
+
+impl Shared {
+    /// A place for a connection from `address`, if it may have one. Without it is closed before anything is read.
+    fn admit(self: &Arc<Self>, address: SocketAddr) -> Option<Place> {
+        let source = address.ip().into();
+        let Ok(permit) = Arc::clone(&self.total).try_acquire_owned() else {
+            tracing::debug!(%source, "a connection was refused: there are as many as `connections` allows");
+            return None;
+        };
+        if !self.sources.enter(source, self.limits.connections_per_source) {
+            tracing::debug!(%source, "a connection was refused: its source has `connections-per-source`");
+            return None;
+        }
+        Some(Place { _permit: permit, source, shared: Arc::clone(self) })
+    }
+}
+
+/// How many connections each source has. As large as there are connections.
+#[derive(Default)]
+struct Sources(Mutex<HashMap<Source, usize>>);
+
+impl Sources {
+    fn enter(&self, source: Source, most: usize) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(source).or_default();
+        if *count >= most {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn leave(&self, source: Source) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&source);
+            }
+        }
+    }
+}
+
+/// A connection's place, given back when it ends, however it does.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    source: Source,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.sources.leave(self.source);
+    }
+}
+
+async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let mut stop = shared.stop.clone();
+    let limits = &shared.limits;
+    let acceptor = TlsAcceptor::from(shared.tls.current());
+    let handshake = tokio::time::timeout(limits.handshake_timeout, acceptor.accept(stream));
+    let secured = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => return,
+        secured = handshake => secured,
+    };
+    let stream = match secured {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%address, %error, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer = Peer { address, uris: certificate.map(|certificate| tls::uris(certificate).into()) };
+    let routes = shared.routes.clone();
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        // A router is always ready.
+        routes.clone().call(request.map(Body::new))
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.headers)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(64 << 10))
+        .half_close(false)
+        .serve_connection(TokioIo::new(Taken::new(stream, limits.write_timeout)), service);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        biased;
+        ended = serving.as_mut() => ended,
+        () = until_the_end(&mut stop, limits.connection_age) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "a connection ended with an error");
+    }
+}
+
+async fn until_the_end(stop: &mut watch::Receiver<bool>, age: Duration) {
+    let _ = tokio::time::timeout(age, stop.wait_for(|stop| *stop)).await;
+}

@@ -1,0 +1,171 @@
+//! What a job has come to: written by the reconciler and by what TaskManagers report, with the events that users follow and
+//! what the tenant no longer takes up once a job has ended.
+
+use crate::model::bundle::Bundle;
+use crate::model::event::Kind;
+use crate::model::exception::{Exception, MAX_EXCEPTIONS, MAX_SAMPLES};
+use crate::model::job::Job;
+use crate::model::metrics::Metrics;
+use crate::model::{Kept, keys};
+use crate::reconcile::{Execution, Failure};
+use crate::service::chain::KeptMarks;
+use crate::service::{Change, Service, events};
+use crate::store::Key;
+use lockgate_core::bundle::ReadLimits;
+use lockgate_core::error::code;
+use lockgate_core::placement::JobId;
+use lockgate_core::verify::{Admission, Request, learn};
+use lockgate_core::{Error, Name, Result};
+use std::collections::BTreeMap;
+
+impl Service {
+    /// Jobs of all tenants, at most `limit` of them behind `after`: what the reconciler looks at. The key is where to go on.
+    ///
+    /// # Errors
+    /// `LG12nn` if they cannot be read.
+    pub async fn jobs_to_reconcile(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Kept<Job>)>> {
+        self.records.scan(&keys::all_jobs(), after, limit).await
+    }
+
+    /// The jobs of a tenant that must not run any more, and why: revoked, expired or not covered by the tenant's policy any
+    /// more. To be looked at whenever a document changes and time has passed.
+    ///
+    /// # Errors
+    /// `LG12nn` if they cannot be read; `LG1014` and `LG04nn` if the tenant's documents do not hold together, in which case
+    /// nothing is known of its jobs.
+    pub async fn refused_jobs(&self, tenant: &Name) -> Result<BTreeMap<JobId, Failure>> {
+        let set = self.document_set(tenant).await?;
+        let kept = self.marks(tenant).await?;
+        let marks = KeptMarks::of(kept.as_ref(), self.now());
+        let request = Request {
+            pinned: &set.pinned,
+            documents: &set.documents,
+            domain: &self.options.domain,
+            tenant,
+            marks: &marks,
+            now: self.now(),
+            admission: Admission::Restart,
+            read: ReadLimits::default(),
+        };
+        // Documents that are refused say nothing about any job.
+        learn(&request)?;
+        let (jobs, mut after, mut refused) = (keys::jobs(tenant), None, BTreeMap::new());
+        loop {
+            let found = self.records.scan::<Job>(&jobs, after.as_ref(), 100).await?;
+            let Some((last, _)) = found.last() else { return Ok(refused) };
+            after = Some(last.clone());
+            for (_, kept) in found.into_iter().filter(|(_, kept)| kept.record.counts()) {
+                let job = kept.record;
+                let bundle = self.records.get::<Bundle>(&keys::bundle(tenant, &job.deployment.bundle)).await?;
+                let Some(bundle) = bundle else { continue };
+                if let Err(error) = bundle.record.reliance.review(&request) {
+                    let failure = Failure::new(error.code(), error.cause(), true, self.now().into());
+                    refused.insert(JobId { tenant: tenant.clone(), name: job.name }, failure);
+                }
+            }
+        }
+    }
+
+    /// Writes what a job has come to, if it is still at `revision`; the revision that it has now.
+    ///
+    /// # Errors
+    /// `LG1201` if it was changed in the meantime or is gone; other `LG12nn` if it could not be written.
+    pub async fn write_execution(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        revision: u64,
+        execution: Execution,
+    ) -> Result<u64> {
+        let changed = || Error::new(code::CONFLICT, format!("job {name} was changed in the meantime"));
+        let kept = self.records.get::<Job>(&keys::job(tenant, name)).await?;
+        let kept = kept.filter(|kept| kept.revision == revision).ok_or_else(changed)?;
+        let mut job = kept.record.clone();
+        let (old, new) = (job.state(), execution.state);
+        let failure = execution.failure.clone().filter(|failure| Some(failure) != job.execution.failure.as_ref());
+        job.execution = execution;
+        let mut change = Change::default();
+        // What is so has happened: it is counted, never refused.
+        let before = self.taken(tenant).await?;
+        let mut taken = before.as_ref().map(|kept| kept.record.clone()).unwrap_or_default();
+        taken.vacate(&kept.record);
+        taken.occupy(&job);
+        if before.as_ref().is_none_or(|kept| kept.record != taken) {
+            change.put(keys::usage(tenant), before.as_ref(), &taken)?;
+        }
+        if let Some(failure) = failure {
+            let text = format!("{}: {}", failure.code, failure.cause);
+            events::append(&mut change, &mut job, self.now(), Kind::Exception, text, None)?;
+        }
+        if old != new {
+            let text = format!("the job is {new}, it was {old}");
+            events::append(&mut change, &mut job, self.now(), Kind::State, text, None)?;
+        }
+        change.replace(keys::job(tenant, name), revision, &job)?;
+        self.records.commit(change).await
+    }
+
+    /// Adds lines that a job's functions wrote to its events, at most 100 at once.
+    ///
+    /// # Errors
+    /// `LG1102` if there is no such job, `LG12nn` if they could not be written.
+    pub async fn write_logs(&self, tenant: &Name, name: &Name, lines: &[(Option<Name>, String)]) -> Result<()> {
+        self.with_job(tenant, name, |change, job| {
+            for (operator, line) in lines.iter().take(100) {
+                let event = events::append(change, job, self.now(), Kind::Log, line.clone(), None)?;
+                events::of_operator(change, job, event, operator.clone())?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Adds an exception with samples of the records that failed; its number and time are given here.
+    ///
+    /// # Errors
+    /// `LG1102` if there is no such job, `LG12nn` if it could not be written.
+    pub async fn write_exception(&self, tenant: &Name, name: &Name, exception: &Exception) -> Result<()> {
+        self.with_job(tenant, name, |change, job| {
+            let mut exception = exception.clone();
+            (exception.sequence, exception.time) = (job.next_exception, self.now());
+            exception.samples.truncate(MAX_SAMPLES);
+            change.create(keys::exception(tenant, &job.id, exception.sequence), &exception)?;
+            if let Some(oldest) = exception.sequence.checked_sub(MAX_EXCEPTIONS).filter(|oldest| *oldest > 0) {
+                change.clear(keys::exception(tenant, &job.id, oldest));
+            }
+            job.next_exception = job.next_exception.saturating_add(1);
+            let text = format!("{}: {}", exception.code, exception.cause);
+            let event = events::append(change, job, self.now(), Kind::Exception, text, None)?;
+            events::of_operator(change, job, event, exception.operator)
+        })
+        .await
+    }
+
+    /// Writes a job's figures.
+    ///
+    /// # Errors
+    /// `LG1102` if there is no such job, `LG12nn` if they could not be written.
+    pub async fn write_metrics(&self, tenant: &Name, name: &Name, metrics: &Metrics) -> Result<()> {
+        self.with_job(tenant, name, |change, job| change.set(keys::metrics(tenant, &job.id), metrics)).await
+    }
+
+    async fn with_job(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        work: impl Fn(&mut Change, &mut Job) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
+        let (work, resource) = (&work, &super::resource(tenant, name));
+        let attempt = || async move {
+            let kept = self.existing(tenant, name, resource).await?;
+            let (mut job, mut change) = (kept.record.clone(), Change::default());
+            work(&mut change, &mut job)?;
+            match job == kept.record {
+                true => change.require(keys::job(tenant, name), kept.revision),
+                false => change.replace(keys::job(tenant, name), kept.revision, &job)?,
+            }
+            self.records.commit(change).await.map(drop)
+        };
+        self.records.attempt(attempt).await
+    }
+}

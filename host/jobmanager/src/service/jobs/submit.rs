@@ -1,0 +1,312 @@
+//! Creating and upgrading jobs: the bundle is verified anew, its parameters and parallelism are held to their signed
+//! bounds, and the job, its quota, the marks, the idempotency key and the event are one commit.
+
+use crate::access::{Action, Resource};
+use crate::audit::Event as Audited;
+use crate::fair_use::{Kind as QuotaKind, Usage};
+use crate::model::bundle::Bundle;
+use crate::model::event::Kind;
+use crate::model::job::{Deployment, Job, MAX_FORMER};
+use crate::model::label::{self, Labels};
+use crate::model::usage::demand;
+use crate::model::{Kept, keys};
+use crate::reconcile::{Execution, Goal, Wanted};
+use crate::service::bundles::Purpose;
+use crate::service::changes::Precondition;
+use crate::service::idempotency::{IdempotencyKey, Known, Made};
+use crate::service::{Call, Change, Service, events};
+use lockgate_core::error::code;
+use lockgate_core::grant::{ResourceKind, Touch};
+use lockgate_core::limits::Limits;
+use lockgate_core::manifest::Manifest;
+use lockgate_core::placement::SlotCost;
+use lockgate_core::planner::Planner;
+use lockgate_core::verify::Accepted;
+use lockgate_core::{Digest, Error, Name, Result, UnixMillis};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most parameters of a request; a manifest cannot declare more that matter.
+const MAX_PARAMETERS: usize = 256;
+
+/// What a job is made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewJob {
+    /// The bundle, which says what the job is called.
+    pub bundle: Digest,
+    /// Values of parameters.
+    pub parameters: BTreeMap<Name, String>,
+    /// Slots; as many as are signed at most, if none.
+    pub parallelism: Option<u32>,
+    /// What users find it by.
+    pub labels: Labels,
+}
+
+/// What a job is taken to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Upgrade {
+    /// The bundle of another version; the present one if none.
+    pub bundle: Option<Digest>,
+    /// Whether it is an earlier one that the present one names as a fallback.
+    pub fallback: bool,
+    /// Values of parameters; those of before if none.
+    pub parameters: Option<BTreeMap<Name, String>>,
+    /// Slots; as many as before, within what is signed, if none.
+    pub parallelism: Option<u32>,
+}
+
+impl Service {
+    /// Creates a job from a bundle.
+    ///
+    /// # Errors
+    /// `LG1011` if there is one of this name, `LG01nn` and `LG02nn` for parameters, `LG04nn` if the bundle may not start,
+    /// `LG1112` for a quota, `LG1018` if it is no job's bundle, `LG11nn` if the caller may not.
+    pub async fn create_job(
+        &self,
+        call: &Call,
+        key: Option<&IdempotencyKey>,
+        tenant: &Name,
+        new: &NewJob,
+    ) -> Result<Made<Kept<Job>>> {
+        let all = Resource::of(tenant.clone(), "job");
+        self.allow(call, Action::CreateJobs, &all).await?;
+        let result = self.records.attempt(|| self.try_create_job(call, key, tenant, new, &all)).await;
+        self.noted(call, Action::CreateJobs, &all, result).await
+    }
+
+    async fn try_create_job(
+        &self,
+        call: &Call,
+        key: Option<&IdempotencyKey>,
+        tenant: &Name,
+        new: &NewJob,
+        all: &Resource,
+    ) -> Result<Made<Kept<Job>>> {
+        let answered = match self.known::<Job>(call, key).await? {
+            Known::Made(job) => {
+                let now = self.records.get::<Job>(&keys::job(tenant, &job.name)).await?;
+                // As it is now, unless it is gone: then as it was made.
+                let same = now.filter(|kept| kept.record.id == job.id);
+                return Ok(Made { thing: same.unwrap_or(Kept { revision: 0, record: job }), replayed: true });
+            }
+            Known::New(before) => before,
+        };
+        label::check(&new.labels)?;
+        let active = self.active_tenant(tenant, all).await?;
+        let at = Resource::of(tenant.clone(), "bundle").named(new.bundle.to_string());
+        let bundle = self.find_bundle(tenant, &new.bundle, &at).await?;
+        let name = bundle.record.job().clone();
+        let place = keys::job(tenant, &name);
+        if self.records.get::<Job>(&place).await?.is_some() {
+            let cause = format!("there is a job {name} already");
+            return Err(Error::new(code::ALREADY_EXISTS, cause).help("upgrade it, or delete it once it has ended"));
+        }
+        check_settings(&bundle.record, &new.parameters)?;
+        let (file, _) = self.bundles.file(&new.bundle)?;
+        let (accepted, marks) = self.verify(tenant, file, Purpose::Start).await?;
+        let wanted = wanted(&bundle.record, new.parallelism, 1)?;
+        let now = UnixMillis::from(self.now());
+        let epoch = *self.records.revision().borrow();
+        let mut job = Job {
+            tenant: tenant.clone(),
+            name: name.clone(),
+            id: random_id()?,
+            labels: new.labels.clone(),
+            created: self.now(),
+            created_by: call.caller.principal.clone(),
+            deployment: self.deployment(call, &bundle.record, new.parameters.clone()),
+            former: Vec::new(),
+            next_event: 1,
+            next_exception: 1,
+            execution: Execution::admitted(bundle.record.release, epoch, now),
+            wanted,
+        };
+        let mut change = Change::default();
+        change.require(keys::tenant(tenant), active.revision);
+        let before = self.taken(tenant).await?;
+        let mut taken = before.as_ref().map(|kept| kept.record.clone()).unwrap_or_default();
+        let asked = demand(&job)
+            .into_iter()
+            .fold(Usage::none().with(QuotaKind::Jobs, 1), |all, (kind, amount)| all.with(kind, amount));
+        self.within_quota(tenant, &taken, &asked).await?;
+        taken.add_job(&job);
+        change.put(keys::usage(tenant), before.as_ref(), &taken)?;
+        Self::advance_marks(&mut change, tenant, marks.as_ref(), accepted.marks.clone())?;
+        let text = format!("{} creates the job in version {}", call.caller.principal, bundle.record.release.version);
+        events::append(&mut change, &mut job, self.now(), Kind::Request, text, Some(call.caller.principal.clone()))?;
+        change.create(place, &job)?;
+        self.remember(call, key, answered.as_ref(), &job, &mut change)?;
+        change.require(keys::bundle(tenant, &new.bundle), bundle.revision);
+        let event = self.done(call, Action::CreateJobs, &super::resource(tenant, &name));
+        change.event(described(event, &accepted, &job));
+        let revision = self.records.commit(change).await?;
+        Ok(Made { thing: Kept { revision, record: job }, replayed: false })
+    }
+
+    /// Takes a job to another version, or to other values of its parameters.
+    ///
+    /// # Errors
+    /// As [`Self::create_job`]; `LG1012` if the job has ended, `LG1004` for the precondition.
+    pub async fn upgrade_job(
+        &self,
+        call: &Call,
+        tenant: &Name,
+        name: &Name,
+        upgrade: &Upgrade,
+        precondition: Precondition,
+    ) -> Result<Kept<Job>> {
+        let resource = super::resource(tenant, name);
+        self.allow(call, Action::UpgradeJobs, &resource).await?;
+        let work = || self.try_upgrade_job(call, (tenant, name), upgrade, precondition, &resource);
+        let result = self.records.attempt(work).await;
+        self.noted(call, Action::UpgradeJobs, &resource, result).await
+    }
+
+    async fn try_upgrade_job(
+        &self,
+        call: &Call,
+        (tenant, name): (&Name, &Name),
+        upgrade: &Upgrade,
+        precondition: Precondition,
+        resource: &Resource,
+    ) -> Result<Kept<Job>> {
+        let active = self.active_tenant(tenant, resource).await?;
+        let kept = self.existing(tenant, name, resource).await?;
+        precondition.require(kept.revision)?;
+        let mut job = kept.record.clone();
+        if !job.counts() || job.wanted.goal != Goal::Run {
+            let cause = format!("job {name} is {} or about to end: it cannot be upgraded", job.state());
+            return Err(Error::new(code::WRONG_STATE, cause).help("restart it first, or create it anew"));
+        }
+        let digest = upgrade.bundle.unwrap_or(job.deployment.bundle);
+        let at = Resource::of(tenant.clone(), "bundle").named(digest.to_string());
+        let bundle = self.find_bundle(tenant, &digest, &at).await?;
+        if bundle.record.job() != name {
+            let cause = format!("bundle {} is of job {}, not {name}", digest.short(), bundle.record.job());
+            return Err(Error::new(code::NOT_A_JOB, cause));
+        }
+        let parameters = upgrade.parameters.clone().unwrap_or_else(|| job.deployment.parameters.clone());
+        check_settings(&bundle.record, &parameters)?;
+        let mut change = Change::default();
+        let event = self.done(call, Action::UpgradeJobs, resource);
+        let mut text = format!("{} changes settings", call.caller.principal);
+        let mut event = event.detail("bundle", digest.to_string());
+        if bundle.record.release != job.deployment.release {
+            let purpose = match upgrade.fallback {
+                true => Purpose::Fallback(job.deployment.bundle),
+                false => Purpose::Upgrade,
+            };
+            let (accepted, marks) = self.verify(tenant, self.bundles.file(&digest)?.0, purpose).await?;
+            Self::advance_marks(&mut change, tenant, marks.as_ref(), accepted.marks.clone())?;
+            let version = bundle.record.release.version;
+            text = format!("{} takes the job to version {version}", call.caller.principal);
+            event = described(event, &accepted, &job);
+        }
+        let slots = upgrade.parallelism.or_else(|| {
+            let range = bundle.record.predicate.manifest.job.parallelism;
+            Some(job.wanted.desired.clamp(range.min, range.max))
+        });
+        let wanted = wanted(&bundle.record, slots, job.wanted.run)?;
+        let next = self.deployment(call, &bundle.record, parameters);
+        let settings = next.parameters != job.deployment.parameters;
+        let same = next.release == job.deployment.release && !settings && wanted.desired == job.wanted.desired;
+        if same {
+            return Ok(kept);
+        }
+        // Other values of parameters take effect when the job starts again; another version makes it do so anyway.
+        let again = u64::from(settings && next.release == job.deployment.release);
+        let restarts = job.wanted.restarts.saturating_add(again);
+        job.wanted = Wanted { restarts, ..wanted };
+        let former = std::mem::replace(&mut job.deployment, next);
+        job.former.insert(0, former);
+        job.former.truncate(MAX_FORMER);
+        self.count_again(&mut change, &kept.record, &job).await?;
+        events::append(&mut change, &mut job, self.now(), Kind::Request, text, Some(call.caller.principal.clone()))?;
+        change.require(keys::tenant(tenant), active.revision);
+        change.require(keys::bundle(tenant, &digest), bundle.revision);
+        change.replace(keys::job(tenant, name), kept.revision, &job)?;
+        change.event(event);
+        let revision = self.records.commit(change).await?;
+        Ok(Kept { revision, record: job })
+    }
+
+    fn deployment(&self, call: &Call, bundle: &Bundle, parameters: BTreeMap<Name, String>) -> Deployment {
+        Deployment {
+            bundle: bundle.digest,
+            release: bundle.release,
+            parameters,
+            since: self.now(),
+            by: call.caller.principal.clone(),
+        }
+    }
+}
+
+/// Refuses bundles without a pipeline, and values that are outside of what was signed.
+fn check_settings(bundle: &Bundle, parameters: &BTreeMap<Name, String>) -> Result<()> {
+    if !bundle.is_job() {
+        let cause = format!("bundle {} holds functions, not a job", bundle.digest.short());
+        return Err(Error::new(code::NOT_A_JOB, cause));
+    }
+    if parameters.len() > MAX_PARAMETERS {
+        let cause = format!("{} parameters are given, at most {MAX_PARAMETERS} are taken", parameters.len());
+        return Err(Error::new(code::MALFORMED_REQUEST, cause));
+    }
+    match Planner::plan(&bundle.predicate.manifest, &bundle.descriptions, parameters) {
+        Ok(_) => Ok(()),
+        Err(errors) => {
+            let first = errors.into_iter().next();
+            Err(first.unwrap_or_else(|| Error::new(code::INTERNAL, "the job's plan cannot be made")))
+        }
+    }
+}
+
+/// What is wanted of a job in this version.
+fn wanted(bundle: &Bundle, parallelism: Option<u32>, run: u64) -> Result<Wanted> {
+    let manifest = &bundle.predicate.manifest;
+    let range = manifest.job.parallelism;
+    let desired = parallelism.unwrap_or(range.max);
+    if desired < range.min || desired > range.max {
+        let cause = format!("a parallelism of {desired} is asked for, {} to {} are signed", range.min, range.max);
+        return Err(Error::new(code::PARAMETER_REFUSED, cause));
+    }
+    Ok(Wanted {
+        goal: Goal::Run,
+        release: bundle.release,
+        run,
+        restarts: 0,
+        parallelism: range,
+        desired,
+        weight: 1,
+        slot: slot_cost(manifest),
+        volumes: volumes(manifest),
+        restart: manifest.restart_strategy()?,
+    })
+}
+
+/// What a slot takes up: an instance for each operator that calls a function, each of the memory that its limit allows.
+fn slot_cost(manifest: &Manifest) -> SlotCost {
+    let functions = manifest.operator.values().filter(|operator| operator.function.is_some()).count();
+    let functions = u64::try_from(functions).unwrap_or(u64::MAX).max(1);
+    SlotCost { memory: Limits::with(&manifest.limits).memory.saturating_mul(functions), fuel: 0 }
+}
+
+fn volumes(manifest: &Manifest) -> BTreeSet<Name> {
+    let touches = manifest.touches().into_iter();
+    touches.filter(|touch| touch.kind == ResourceKind::Volume).map(|Touch { name, .. }| name).collect()
+}
+
+/// An audit event with what a reviewer wants to know of a version: which, and what it newly touches.
+fn described(event: Audited, accepted: &Accepted, job: &Job) -> Audited {
+    let predicate = accepted.bundle.predicate();
+    let adds: Vec<String> = predicate.adds.iter().take(16).map(lockgate_core::statement::show).collect();
+    let event = event
+        .detail("id", job.id.clone())
+        .detail("version", accepted.bundle.version().to_string())
+        .detail("payload", accepted.bundle.digest().to_string());
+    if adds.is_empty() { event } else { event.detail("adds", adds.join("; ")) }
+}
+
+fn random_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::new(code::INTERNAL, format!("no random numbers: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,202 @@
+//! The store as services use it: records instead of bytes, a change that collects what it is conditional on, and a bounded
+//! number of new attempts when another change came in between.
+
+use crate::audit::{Event, export};
+use crate::model::record::{decode, encode};
+use crate::model::{Kept, Record};
+use crate::store::{Batch, Entry, Expect, Key, Store};
+use futures_util::future::BoxFuture;
+use lockgate_core::error::code;
+use lockgate_core::{Error, Result};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How often a change is tried again when another one came in between.
+const ATTEMPTS: u32 = 16;
+
+/// A [`Store`] behind a pointer, so that what is above it need not be generic.
+trait Keeper: Send + Sync {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>>;
+    fn scan<'a>(&'a self, prefix: &'a Key, after: Option<&'a Key>, n: usize) -> BoxFuture<'a, Result<Vec<Entry>>>;
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<u64>>;
+    fn revision(&self) -> watch::Receiver<u64>;
+    fn audit(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<(Vec<String>, u64)>>;
+}
+
+impl<S: Store> Keeper for S {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
+        Box::pin(Store::get(self, key))
+    }
+
+    fn scan<'a>(&'a self, prefix: &'a Key, after: Option<&'a Key>, n: usize) -> BoxFuture<'a, Result<Vec<Entry>>> {
+        Box::pin(Store::scan(self, prefix, after, n))
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(Store::commit(self, batch))
+    }
+
+    fn revision(&self) -> watch::Receiver<u64> {
+        Store::revision(self)
+    }
+
+    fn audit(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<(Vec<String>, u64)>> {
+        Box::pin(export::lines(self, after, limit))
+    }
+}
+
+/// Records by key.
+#[derive(Clone)]
+pub struct Records(Arc<dyn Keeper>);
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Records")
+    }
+}
+
+impl Records {
+    /// The records of `store`.
+    pub fn new(store: impl Store) -> Self {
+        Self(Arc::new(store))
+    }
+
+    /// The record under `key`.
+    ///
+    /// # Errors
+    /// `LG1020` if it cannot be read, `LG12nn` if the store cannot.
+    pub async fn get<T: Record>(&self, key: &Key) -> Result<Option<Kept<T>>> {
+        self.0.get(key).await?.map(read).transpose()
+    }
+
+    /// At most `limit` records below `prefix`, behind `after`, with their keys.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn scan<T: Record>(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Kept<T>)>> {
+        let entries = self.0.scan(prefix, after, limit).await?;
+        entries.into_iter().map(|entry| Ok((entry.key.clone(), read(entry)?))).collect()
+    }
+
+    /// Whether there is anything below `prefix`.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn any(&self, prefix: &Key) -> Result<bool> {
+        Ok(!self.0.scan(prefix, None, 1).await?.is_empty())
+    }
+
+    /// Commits a change; the revision of what it wrote.
+    ///
+    /// # Errors
+    /// `LG1201` if something it is conditional on was changed, other `LG12nn` if it could not be written.
+    pub async fn commit(&self, change: Change) -> Result<u64> {
+        self.0.commit(change.0).await
+    }
+
+    /// Changes with every commit.
+    pub fn revision(&self) -> watch::Receiver<u64> {
+        self.0.revision()
+    }
+
+    /// Lines of the audit log behind the record numbered `after`, and the number of the last record among them.
+    ///
+    /// # Errors
+    /// `LG12nn` if the store cannot be read.
+    pub async fn audit(&self, after: u64, limit: usize) -> Result<(Vec<String>, u64)> {
+        self.0.audit(after, limit).await
+    }
+
+    /// Does `work`, which reads and commits, again as long as another change comes in between.
+    ///
+    /// # Errors
+    /// Those of `work`; `LG1019` if it met another change every time.
+    pub async fn attempt<T, F>(&self, work: impl Fn() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        for _ in 0..ATTEMPTS {
+            match work().await {
+                Err(error) if error.code() == code::CONFLICT => tokio::task::yield_now().await,
+                other => return other,
+            }
+        }
+        Err(Error::new(code::CONTENDED, format!("{ATTEMPTS} attempts met other changes of the same thing")))
+    }
+}
+
+fn read<T: Record>(entry: Entry) -> Result<Kept<T>> {
+    Ok(Kept { revision: entry.revision, record: decode(&entry.value)? })
+}
+
+/// A change: everything in it happens at once, or nothing does.
+#[derive(Debug, Default)]
+pub struct Change(Batch);
+
+impl Change {
+    /// Writes a record that must not be there yet.
+    ///
+    /// # Errors
+    /// `LG0003`, never in practice.
+    pub fn create<T: Record>(&mut self, key: Key, record: &T) -> Result<()> {
+        self.0.expect.push((key.clone(), Expect::Absent));
+        self.0.writes.push((key, Some(encode(record)?)));
+        Ok(())
+    }
+
+    /// Writes a record in the place of the one that was read at `revision`.
+    ///
+    /// # Errors
+    /// `LG0003`, never in practice.
+    pub fn replace<T: Record>(&mut self, key: Key, revision: u64, record: &T) -> Result<()> {
+        self.0.expect.push((key.clone(), Expect::Revision(revision)));
+        self.0.writes.push((key, Some(encode(record)?)));
+        Ok(())
+    }
+
+    /// Writes a record in the place of what was read, be it nothing.
+    ///
+    /// # Errors
+    /// `LG0003`, never in practice.
+    pub fn put<T: Record>(&mut self, key: Key, read: Option<&Kept<T>>, record: &T) -> Result<()> {
+        match read {
+            Some(kept) => self.replace(key, kept.revision, record),
+            None => self.create(key, record),
+        }
+    }
+
+    /// Writes a record whatever is there: for what only ever one writer writes.
+    ///
+    /// # Errors
+    /// `LG0003`, never in practice.
+    pub fn set<T: Record>(&mut self, key: Key, record: &T) -> Result<()> {
+        self.0.writes.push((key, Some(encode(record)?)));
+        Ok(())
+    }
+
+    /// Removes the record that was read at `revision`.
+    pub fn remove(&mut self, key: Key, revision: u64) {
+        self.0.expect.push((key.clone(), Expect::Revision(revision)));
+        self.0.writes.push((key, None));
+    }
+
+    /// Removes what is there, if anything is.
+    pub fn clear(&mut self, key: Key) {
+        self.0.writes.push((key, None));
+    }
+
+    /// Demands that a record that was read is unchanged.
+    pub fn require(&mut self, key: Key, revision: u64) {
+        self.0.expect.push((key, Expect::Revision(revision)));
+    }
+
+    /// Records an event with it.
+    pub fn event(&mut self, event: Event) {
+        self.0.events.push(event);
+    }
+}

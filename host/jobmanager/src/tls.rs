@@ -1,0 +1,40 @@
+//! Certificates and keys: rustls with ring, chosen here in so many words and nowhere by a default of the process.
+//!
+//! TLS 1.3, and 1.2 only if the configuration says so. No other protocol than HTTP/1.1 is offered: its every limit is ours
+//! to set (ADR 0010). Whoever replaces the files need not restart anything: they are looked at every `reload-interval` and
+//! at SIGHUP, and what cannot be used is logged while the former ones go on.
+
+mod authority;
+mod material;
+mod reload;
+#[cfg(test)]
+mod tests;
+
+pub use authority::{CA_FILE, Made};
+pub use material::{roots, system_roots, uris};
+pub use reload::Reloading;
+
+use lockgate_core::error::code;
+use lockgate_core::{Error, Result};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+
+/// The one provider of cryptography.
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: std::sync::LazyLock<Arc<CryptoProvider>> =
+        std::sync::LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+    Arc::clone(&PROVIDER)
+}
+
+/// What a client of ours trusts and speaks.
+///
+/// # Errors
+/// `LG1053`.
+pub fn client_config(roots: RootCertStore) -> Result<ClientConfig> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::new(code::TLS_MATERIAL, error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

@@ -1,0 +1,36 @@
+//! Killed with SIGKILL at random points, again and again, what was acknowledged is there and nothing is half done.
+//!
+//! [`driver`] knows how to torment a service and compare it with a model; what the service is and what it is asked stands
+//! behind [`driver::Service`]. [`store`] is the store in a process of its own: this test binary again.
+//! `cargo xtask crash` kills more often and prints the line that sums up.
+
+mod driver;
+mod store;
+
+/// How often a service is killed if nothing else is asked for.
+const KILLS: u32 = 100;
+
+/// Asks for another number of kills.
+const KILLS_VARIABLE: &str = "LOCKGATE_KILLS";
+
+#[test]
+fn what_the_store_acknowledged_survives_being_killed() {
+    let kills = std::env::var(KILLS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let found = driver::torment(kills, store::Process::begin);
+    for complaint in &found.complaints {
+        println!("{complaint}");
+    }
+    println!("{} changes acknowledged", found.acknowledged);
+    println!("{} kills, {} lost, {} diverged", found.kills, found.lost, found.diverged);
+    assert!(found.acknowledged > u64::from(kills), "hardly anything was done: {}", found.acknowledged);
+    assert_eq!((found.kills, found.lost, found.diverged), (kills, 0, 0));
+}
+
+/// A driver that finds nothing would be of no use: it must see a store that forgets, and one that does things by halves.
+#[test]
+fn the_driver_sees_what_is_lost_and_what_is_half_done() {
+    for (fault, is_loss) in [(store::Fault::Forget, true), (store::Fault::Halve, false)] {
+        let found = driver::torment(6, |round| store::Process::faulty(round, fault));
+        assert!(if is_loss { found.lost > 0 } else { found.diverged > 0 }, "{fault:?}: {found:?}");
+    }
+}
