@@ -59,6 +59,11 @@ const NOT: &str = "not contained: ";
 /// A table for each group, a line for each case that got away, and the line that sums up, such as
 /// `guests: 258 contained, 0 not`.
 pub fn tables(suite: &str, cases: &[Ended]) -> String {
+    tables_of(suite, "contained", cases)
+}
+
+/// The same for cases that are `held` when they do not get away, such as `refused`.
+pub fn tables_of(suite: &str, held: &str, cases: &[Ended]) -> String {
     let mut out = String::new();
     let mut groups: Vec<&str> = Vec::new();
     for case in cases {
@@ -72,8 +77,8 @@ pub fn tables(suite: &str, cases: &[Ended]) -> String {
         let (name, verdict) = (width(|case| case.name.len()), width(|case| case.verdict.len()));
         let _ = writeln!(out, "\n{suite}, {group}: {}", of_group.len());
         for case in of_group {
-            let contained = if case.result.is_ok() { "contained" } else { "NOT contained" };
-            let _ = writeln!(out, "  {:name$}  {:verdict$}  {:9}  {contained}", case.name, case.verdict, case.billed);
+            let not = if case.result.is_ok() { "" } else { "NOT " };
+            let _ = writeln!(out, "  {:name$}  {:verdict$}  {:9}  {not}{held}", case.name, case.verdict, case.billed);
         }
     }
     out.push('\n');
@@ -83,7 +88,7 @@ pub fn tables(suite: &str, cases: &[Ended]) -> String {
         }
     }
     let escaped = cases.iter().filter(|case| case.result.is_err()).count();
-    let _ = writeln!(out, "{suite}: {} contained, {escaped} not", cases.len() - escaped);
+    let _ = writeln!(out, "{suite}: {} {held}, {escaped} not", cases.len() - escaped);
     out
 }
 
