@@ -35,10 +35,11 @@ use crate::model::{Kept, keys};
 use crate::store::Store;
 use cursor::Cursors;
 use lockgate_core::error::code;
+use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result, Timestamp};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
 
 /// What a service is made with.
@@ -93,6 +94,7 @@ pub struct Service {
     bundles: Bundles,
     verifying: Arc<Semaphore>,
     following: Arc<Semaphore>,
+    waiting: RwLock<BTreeMap<JobId, Waits>>,
 }
 
 impl std::fmt::Debug for Service {
@@ -114,6 +116,7 @@ impl Service {
             bundles,
             verifying: Arc::new(Semaphore::new(options.verifications)),
             following: Arc::new(Semaphore::new(options.followers)),
+            waiting: RwLock::default(),
             records,
             options,
             clock,
