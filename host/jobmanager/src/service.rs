@@ -3,6 +3,7 @@
 //! the event that records it.
 
 pub mod audit;
+pub mod backup;
 pub mod bundles;
 mod chain;
 pub mod changes;
@@ -95,6 +96,7 @@ pub struct Service {
     verifying: Arc<Semaphore>,
     following: Arc<Semaphore>,
     waiting: RwLock<BTreeMap<JobId, Waits>>,
+    backing_up: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Service {
@@ -117,6 +119,7 @@ impl Service {
             verifying: Arc::new(Semaphore::new(options.verifications)),
             following: Arc::new(Semaphore::new(options.followers)),
             waiting: RwLock::default(),
+            backing_up: Arc::new(Semaphore::new(1)),
             records,
             options,
             clock,
