@@ -5,9 +5,10 @@
 //! there: every job and token that was made and not deleted, every change once. What a tenant takes up must be what its
 //! jobs do, with the reconciler driving them on meanwhile.
 
-use super::driver::{Client, Random, Service};
+use super::driver::{Random, Service};
 use super::https::{Answer, Https};
 use super::papers;
+use super::requests::{Change, Connection, Tenant};
 use lockgate_core::Name;
 use lockgate_jobmanager::audit::verify::Verifier;
 use lockgate_jobmanager::audit::{Event, Outcome, Record};
@@ -48,16 +49,16 @@ pub struct Process {
     tls: Option<Arc<ClientConfig>>,
     operator: String,
     tenants: Vec<Tenant>,
-    /// The audit log as far as it was read, and how much of it is of the set-up.
-    log: RefCell<Vec<String>>,
-    set_up: usize,
+    log: RefCell<Log>,
 }
 
-#[derive(Clone)]
-struct Tenant {
-    name: Name,
-    token: String,
-    root: Vec<u8>,
+/// The audit log as far as it was read.
+struct Log {
+    verifier: Verifier,
+    /// Its last record, and the number of that.
+    last: (u64, String),
+    /// What it tells of each tenant.
+    told: BTreeMap<Name, Told>,
 }
 
 /// What is a tenant's.
@@ -77,33 +78,6 @@ struct Job {
     goal: &'static str,
 }
 
-#[derive(Clone, Debug)]
-pub enum Change {
-    Create { job: u64, version: u64, weight: u64 },
-    Upgrade { job: u64, version: u64 },
-    Set { job: u64, weight: u64 },
-    Label { job: u64, label: u64 },
-    Cancel { job: u64 },
-    Stop { job: u64 },
-    Delete { job: u64 },
-    Token { label: u64 },
-    Revoke { label: u64 },
-    Quota { value: u64, first: bool },
-}
-
-/// A tenant's connection, and the operator's.
-pub struct Connection {
-    address: SocketAddr,
-    tls: Arc<ClientConfig>,
-    operator: String,
-    tenant: Tenant,
-    own: Option<Https>,
-}
-
-fn weight(weight: u64) -> Value {
-    json!({ "weight": format!("0.{weight:02}") })
-}
-
 impl Process {
     /// A new one, without data.
     pub fn begin(_round: u32) -> Self {
@@ -113,8 +87,9 @@ impl Process {
         let path = folder.path().join("jobmanager.toml");
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         std::io::Write::write_all(&mut file.expect("a file"), CONFIG.as_bytes()).expect("a configuration");
-        let (log, tenants, operator) = (RefCell::default(), Vec::new(), String::new());
-        Self { folder, running: None, tls: None, operator, tenants, log, set_up: 0 }
+        let verifier = Verifier::new(vec![], &[]).expect("a verifier");
+        let log = RefCell::new(Log { verifier, last: (0, String::new()), told: BTreeMap::new() });
+        Self { folder, running: None, tls: None, operator: String::new(), tenants: Vec::new(), log }
     }
 
     fn connection(&self, token: &str) -> Https {
@@ -143,49 +118,38 @@ impl Process {
         }
         made(operator.json("POST /api/v1/trust/operator-status", &[], &parse(&status)), 200);
         self.read_log().expect("an audit log");
-        self.set_up = self.log.borrow().len();
+        self.log.borrow_mut().told.clear();
     }
 
-    /// Reads on in the audit log, and checks all of it.
+    /// Reads on in the audit log, which must go on from its last record that was read before.
     fn read_log(&self) -> Result<(), String> {
         let mut operator = self.connection(&self.operator);
-        let mut log = self.log.borrow_mut();
-        let last = log.iter().rev().find_map(|line| Record::parse(line).ok());
-        let mut after = last.map_or(0, |record| record.sequence);
-        // Checkpoints behind the last record were read with it and would come again.
-        while log.last().is_some_and(|line| Record::parse(line).is_err()) {
-            log.pop();
-        }
+        let log = &mut *self.log.borrow_mut();
+        let mut after = log.last.0.saturating_sub(1);
+        let mut known = log.last.0 == 0;
         loop {
             let answer = operator.send(&format!("GET /api/v1/audit?after={after}&limit=1000"), "", &[], b"");
             let answer = made(answer, 200);
-            if answer.body.is_empty() {
+            for line in answer.body.lines() {
+                if known {
+                    log.take(line).map_err(|error| format!("the audit log: {error}"))?;
+                } else {
+                    known = line == log.last.1;
+                }
+            }
+            let next = answer.header("audit-next").and_then(|next| next.parse().ok()).expect("where to go on");
+            if next == after {
                 break;
             }
-            log.extend(answer.body.lines().map(str::to_owned));
-            after = answer.header("audit-next").and_then(|next| next.parse().ok()).expect("where to go on");
+            after = next;
         }
-        let mut verifier = Verifier::new(vec![], &[]).map_err(|error| error.to_string())?;
-        log.iter().try_for_each(|line| verifier.line(line)).map_err(|error| format!("the audit log: {error}"))?;
-        verifier.finish().map(drop).map_err(|error| format!("the audit log: {error}"))
-    }
-
-    /// What the audit log tells of a tenant since the set-up.
-    fn told(&self, tenant: &Name) -> Told {
-        let mut told = Told::default();
-        for line in self.log.borrow().iter().skip(self.set_up) {
-            let Ok(Record { event, .. }) = Record::parse(line) else { continue };
-            if event.tenant.as_ref() == Some(tenant) && event.outcome == Outcome::Done {
-                told.take(&event);
-            }
-        }
-        told
+        if known { Ok(()) } else { Err(format!("the audit log has no record {} any more, or another one", log.last.0)) }
     }
 
     fn find(&self, tenant: &Tenant) -> Result<State, String> {
         let (mut own, at) = (self.connection(&tenant.token), format!("/api/v1/tenants/{}", tenant.name));
         let mut get = |path: &str| made(own.send(&format!("GET {at}{path}"), "", &[], b""), 200).json();
-        let told = self.told(&tenant.name);
+        let told = self.log.borrow().told.get(&tenant.name).cloned().unwrap_or_default();
         // The reconciler goes on meanwhile, and what it changes shows in what is used.
         let (jobs, quota) = loop {
             let before = get("/quota");
@@ -197,10 +161,11 @@ impl Process {
         let mut state = State { count: told.count, ..State::default() };
         let (mut ids, mut slots) = (BTreeSet::new(), 0);
         for job in jobs["items"].as_array().expect("jobs") {
-            let (number, id, used) = state.take(&get(&format!("/jobs/{}", job["name"].as_str().expect("a name"))));
-            ids.insert(id);
-            slots += used;
-            state.jobs.get(&number).expect("the job just found");
+            ids.insert(job["id"].as_str().expect("an id").to_owned());
+            let ended = ["CANCELED", "FINISHED", "FAILED"].iter().any(|state| job["state"] == *state);
+            slots += if ended { 0 } else { job["parallelism"].as_u64().expect("slots") };
+            // Only by itself it is shown with its parameters.
+            state.take(&get(&format!("/jobs/{}", job["name"].as_str().expect("a name"))));
         }
         if ids != told.jobs {
             return Err(format!("{}: jobs {ids:?} are there, the audit log tells of {:?}", tenant.name, told.jobs));
@@ -233,8 +198,21 @@ impl Process {
     }
 }
 
+impl Log {
+    fn take(&mut self, line: &str) -> lockgate_core::Result<()> {
+        self.verifier.line(line)?;
+        // Otherwise it is a checkpoint.
+        let Ok(Record { sequence, event, .. }) = Record::parse(line) else { return Ok(()) };
+        self.last = (sequence, line.to_owned());
+        if let (Outcome::Done, Some(tenant)) = (&event.outcome, &event.tenant) {
+            self.told.entry(tenant.clone()).or_default().take(&event);
+        }
+        Ok(())
+    }
+}
+
 /// What the audit log tells of a tenant.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Told {
     /// Changes that the tenant or the operator for it asked for.
     count: u64,
@@ -264,8 +242,8 @@ impl Told {
 }
 
 impl State {
-    /// Takes in a job as the API shows it: its number, its id and the slots that it takes up.
-    fn take(&mut self, shown: &Value) -> (u64, String, u64) {
+    /// Takes in a job as the API shows it.
+    fn take(&mut self, shown: &Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let number = text(&shown["name"]).trim_start_matches("job-").parse().expect("a job's number");
         let hundredths = text(&shown["deployment"]["parameters"]["weight"]);
@@ -277,9 +255,6 @@ impl State {
             goal,
         };
         self.jobs.insert(number, job);
-        let ended = ["CANCELED", "FINISHED", "FAILED"].iter().any(|state| shown["state"] == *state);
-        let slots = if ended { 0 } else { shown["parallelism"].as_u64().expect("slots") };
-        (number, text(&shown["id"]), slots)
     }
 }
 
@@ -422,102 +397,5 @@ impl Process {
         command.args(["jobmanager", "--config", "jobmanager.toml"]).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).env("LOCKGATE_LOG", "info");
         command.spawn().expect("a child")
-    }
-}
-
-impl Client<Change> for Connection {
-    fn ask(&mut self, change: &Change) -> bool {
-        self.try_ask(change).is_some()
-    }
-}
-
-impl Connection {
-    fn try_ask(&mut self, change: &Change) -> Option<()> {
-        let mut own = match self.own.take() {
-            Some(own) => own,
-            None => Https::connect(self.address, &self.tls, &self.tenant.token)?,
-        };
-        let at = format!("/api/v1/tenants/{}", self.tenant.name);
-        let job = |job: &u64| format!("{at}/jobs/job-{job}");
-        let expect = |answer: Answer, status: u16| {
-            assert_eq!(answer.status, status, "{change:?}: {}", answer.body);
-        };
-        match change {
-            Change::Create { job, version, weight: hundredths } => {
-                let bundle = self.publish(&mut own, *job, *version)?;
-                let body = json!({ "bundle": bundle, "parameters": weight(*hundredths) });
-                expect(own.json(&format!("POST {at}/jobs"), &[], &body)?, 201);
-            }
-            Change::Upgrade { job: number, version } => {
-                let bundle = self.publish(&mut own, *number, *version)?;
-                expect(own.json(&format!("POST {}/upgrade", job(number)), &[], &json!({ "bundle": bundle }))?, 200);
-            }
-            Change::Set { job: number, weight: hundredths } => {
-                let body = json!({ "parameters": weight(*hundredths) });
-                expect(own.json(&format!("POST {}/upgrade", job(number)), &[], &body)?, 200);
-            }
-            Change::Label { job: number, label } => {
-                let body = json!({ "labels": { "n": label.to_string() } });
-                expect(own.json(&format!("PATCH {}", job(number)), &[("If-Match", "*")], &body)?, 200);
-            }
-            Change::Cancel { job: number } => {
-                expect(own.json(&format!("POST {}/cancel", job(number)), &[], &Value::Null)?, 200);
-            }
-            Change::Stop { job: number } => {
-                expect(own.json(&format!("POST {}/stop", job(number)), &[], &Value::Null)?, 200);
-            }
-            Change::Delete { job: number } => loop {
-                // It has to end first, which is the reconciler's to see to.
-                let answer = own.json(&format!("DELETE {}", job(number)), &[], &Value::Null)?;
-                if answer.status == 204 {
-                    break;
-                }
-                assert_eq!((answer.status, answer.json()["code"].as_str()), (409, Some("LG1012")), "{}", answer.body);
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            },
-            Change::Token { label } => {
-                let body = json!({ "label": label.to_string(), "days": 1 });
-                expect(own.json(&format!("POST {at}/tokens"), &[], &body)?, 201);
-            }
-            Change::Revoke { label } => {
-                let id = self.token(&mut own, &at, *label)?;
-                expect(own.json(&format!("DELETE {at}/tokens/{id}"), &[], &Value::Null)?, 204);
-            }
-            Change::Quota { value, first } => {
-                let mut operator = Https::connect(self.address, &self.tls, &self.operator)?;
-                let replaces: &[(&str, &str)] = if *first { &[] } else { &[("If-Match", "*")] };
-                let body = json!({ "set": { "tokens": value } });
-                expect(operator.json(&format!("PUT {at}/quota"), replaces, &body)?, 200);
-            }
-        }
-        self.own = Some(own);
-        Some(())
-    }
-
-    /// Makes a version the current one of its job and uploads its bundle; the bundle's digest.
-    fn publish(&self, own: &mut Https, job: u64, version: u64) -> Option<String> {
-        let (tenant, name) = (&self.tenant.name, format!("job-{job}"));
-        let package = papers::bundle(tenant, &name, version);
-        let status = papers::status(tenant, &name, &package, &self.tenant.root);
-        let (digest, bytes) = papers::file(&package);
-        let at = format!("/api/v1/tenants/{tenant}");
-        let answer = own.send(&format!("POST {at}/trust/status"), "application/json", &[], &status)?;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let answer = own.send(&format!("PUT {at}/bundles/{digest}"), "application/octet-stream", &[], &bytes)?;
-        assert!([200, 201].contains(&answer.status), "{}", answer.body);
-        Some(digest.to_string())
-    }
-
-    /// The id of the token with this label.
-    fn token(&self, own: &mut Https, at: &str, label: u64) -> Option<String> {
-        let mut cursor = String::new();
-        loop {
-            let page = own.send(&format!("GET {at}/tokens?limit=200{cursor}"), "", &[], b"")?.json();
-            let mut tokens = page["items"].as_array().expect("tokens").iter();
-            if let Some(found) = tokens.find(|token| token["label"] == label.to_string()) {
-                return Some(found["id"].as_str().expect("an id").to_owned());
-            }
-            cursor = format!("&cursor={}", page["next"].as_str().expect("the token is there"));
-        }
     }
 }

@@ -9,6 +9,7 @@ mod driver;
 mod https;
 mod jobmanager;
 mod papers;
+mod requests;
 mod store;
 
 /// How often a service is killed if nothing else is asked for.
