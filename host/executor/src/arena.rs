@@ -127,6 +127,18 @@ impl Arena {
         Ok(())
     }
 
+    /// Fills everything that is shared, of all slots.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn scribble(&self, value: u64) {
+        self.memory.words().iter().for_each(|word| word.store(value, Ordering::Relaxed));
+    }
+
+    /// The part of another slot.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn of(&self, slot: u32) -> Self {
+        Self::new(&self.memory, slot)
+    }
+
     /// Appends the first `length` bytes of a region to `out`.
     ///
     /// # Errors

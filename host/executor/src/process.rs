@@ -161,6 +161,11 @@ impl Executor {
     /// # Errors
     /// `LG0912` if no slot is free.
     pub fn slot(&self, deadline: Duration) -> Result<(SlotHandle, Running)> {
+        self.slot_within(deadline, None)
+    }
+
+    /// The same for a run that may take no longer than `whole`.
+    fn slot_within(&self, deadline: Duration, whole: Option<Duration>) -> Result<(SlotHandle, Running)> {
         let process = &self.0;
         let mut slots = lock(&process.slots);
         let free = slots.slots.iter_mut().enumerate().find_map(|(at, slot)| Some((at, slot.link.take()?, slot)));
@@ -169,7 +174,7 @@ impl Executor {
         };
         slot.runs = slot.runs.wrapping_add(1).max(1);
         let owes = Arc::new(AtomicBool::new(false));
-        slot.watch = Some(Watch::new(deadline, Arc::clone(&owes)));
+        slot.watch = Some(Watch::new(deadline, Arc::clone(&owes)).within(whole));
         slot.controls.start(slot.runs);
         let running = Running { process: Arc::downgrade(process), slot: at, run: slot.runs };
         let lease = Lease { process: Arc::clone(process), slot: at, owes, returned: false };
@@ -272,7 +277,13 @@ impl Process {
 
     /// Whether it lives and is good for another run.
     fn usable(&self) -> bool {
-        let idle = lock(&self.slots).slots.iter().all(|slot| slot.link.is_some());
+        let slots = lock(&self.slots);
+        let idle = slots.slots.iter().all(|slot| slot.link.is_some());
+        let asks = slots.slots.iter().any(|slot| slot.link.as_ref().is_some_and(Link::is_pending));
+        drop(slots);
+        if asks {
+            self.kill(Error::new(code::PROTOCOL_RANGE, "a task slot asked for something between its runs"));
+        }
         lock(&self.killed).is_none() && lock(&self.child).is_alive() && !(idle && lock(&self.code).worn_out())
     }
 
@@ -329,7 +340,12 @@ impl Lease {
     }
 
     /// Gives the slot back for another run.
+    ///
+    /// One that goes on asking after its last ask would be heard by its next run.
     pub(crate) fn give_back(mut self, link: Link) {
+        if link.is_pending() {
+            self.process.kill(Error::new(code::PROTOCOL_RANGE, "a task slot asked for more after its last ask"));
+        }
         let mut slots = lock(&self.process.slots);
         if let Some(slot) = slots.slots.get_mut(self.slot) {
             slot.watch = None;

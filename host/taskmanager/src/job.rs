@@ -235,7 +235,17 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
     loop {
         let commits = coordinator.commits();
         let died = match attempt(job, slots, clock, &coordinator, &options, stop).await {
-            Ok(report) => return coordinator.settle(report),
+            Ok(slots) => {
+                let report = coordinator.settle(slots)?;
+                if report.finished || stop.asked() {
+                    return Ok(report);
+                }
+                // Only a run that is asked to stops before all is read and committed.
+                return Err(Error::new(
+                    code::PROTOCOL_RANGE,
+                    "the executor ended and left splits that are not committed",
+                ));
+            }
             Err(stopped) if !stopped.died || stop.asked() || !coordinator.resumable() => return Err(stopped.error),
             Err(stopped) => stopped.error,
         };

@@ -35,6 +35,8 @@ pub(super) struct Watch {
     since: Instant,
     /// When it was told to stop.
     stopped: Option<Instant>,
+    /// When it has to have ended, whatever it does until then.
+    until: Option<Instant>,
 }
 
 impl Watchdog {
@@ -63,7 +65,13 @@ impl Watchdog {
 
 impl Watch {
     pub(super) fn new(deadline: Duration, owes: Arc<AtomicBool>) -> Self {
-        Self { deadline, owes, seen: None, since: Instant::now(), stopped: None }
+        Self { deadline, owes, seen: None, since: Instant::now(), stopped: None, until: None }
+    }
+
+    /// The run as a whole may take this long.
+    pub(super) fn within(mut self, whole: Option<Duration>) -> Self {
+        self.until = whole.and_then(|whole| self.since.checked_add(whole));
+        self
     }
 
     /// The slot has been told to stop.
@@ -71,7 +79,7 @@ impl Watch {
         self.stopped.get_or_insert_with(Instant::now);
     }
 
-    /// How long the slot has not got on, or not stopped, if that is too long.
+    /// How long the slot has not got on, not stopped, or been over its time, if that is too long.
     fn overrun(&mut self, progress: u32, now: Instant) -> Option<Duration> {
         if self.seen != Some(progress) || self.owes.load(Ordering::Relaxed) {
             (self.seen, self.since) = (Some(progress), now);
@@ -80,7 +88,8 @@ impl Watch {
         // A slot that stops has something to tell still; what it says meanwhile is no reason to wait longer.
         let stopping = self.stopped.map(|stopped| now.saturating_duration_since(stopped));
         let stopping = stopping.filter(|stopping| *stopping > self.deadline.saturating_add(STOP));
-        stopping.or((silent > self.deadline.saturating_add(GRACE)).then_some(silent))
+        let late = self.until.and_then(|until| now.checked_duration_since(until));
+        stopping.or(late).or((silent > self.deadline.saturating_add(GRACE)).then_some(silent))
     }
 }
 
@@ -116,14 +125,16 @@ fn idle(executor: &Process, now: Instant) -> bool {
     slots.slots.iter().all(|slot| slot.link.is_some()) && now.saturating_duration_since(slots.idle) > IDLE
 }
 
-/// Bytes that a process has for itself: anonymous memory and page tables (proc_pid_status(5)).
+/// Bytes that a process has for itself: anonymous memory, what of it was swapped out, and page tables
+/// (proc_pid_status(5)).
 fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kilobytes = |key: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         line.trim().strip_suffix("kB")?.trim().parse().ok()
     };
-    Some((kilobytes("RssAnon:")? + kilobytes("VmPTE:").unwrap_or(0)) << 10)
+    let more = ["VmSwap:", "VmPTE:"].into_iter().filter_map(kilobytes).sum::<u64>();
+    Some((kilobytes("RssAnon:")? + more) << 10)
 }
 
 #[cfg(test)]
@@ -154,6 +165,15 @@ mod tests {
         let at = |ms: u64| Instant::now() + Duration::from_millis(ms);
         assert_eq!(watch.overrun(1, at(2_900)), None);
         assert!(watch.overrun(2, at(3_100)).is_some());
+    }
+
+    #[test]
+    fn a_run_of_bounded_length_is_over_however_well_it_gets_on() {
+        let owes = Arc::new(AtomicBool::new(true));
+        let mut watch = Watch::new(Duration::from_secs(1), owes).within(Some(Duration::from_secs(5)));
+        let start = watch.since;
+        assert_eq!(watch.overrun(1, start + Duration::from_millis(4_999)), None);
+        assert!(watch.overrun(2, start + Duration::from_millis(5_001)).is_some());
     }
 
     #[test]
