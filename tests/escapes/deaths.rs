@@ -68,7 +68,7 @@ fn executors_that_die_again_and_again_without_a_commit_fail_the_job() {
     let ran = home.run_as(&job("abort", "", ""), Run { executors: Some(compromised(1)), ..Run::default() });
     let error = ran.result.expect_err("it cannot be done");
     assert_eq!(error.code(), code::EXECUTOR_CRASHED);
-    assert!(error.cause().contains("3 executors have died"), "{error}");
+    assert!(error.cause().contains("executors have died"), "{error}");
     assert!(home.rows("good").is_empty());
 }
 

@@ -307,7 +307,13 @@ impl Process {
 
     /// Whether it lives and is good for another run.
     fn usable(&self) -> bool {
-        let idle = lock(&self.slots).slots.iter().all(|slot| slot.link.is_some());
+        let slots = lock(&self.slots);
+        let idle = slots.slots.iter().all(|slot| slot.link.is_some());
+        let asks = slots.slots.iter().any(|slot| slot.link.as_ref().is_some_and(Link::is_pending));
+        drop(slots);
+        if asks {
+            self.kill(Error::new(code::PROTOCOL_RANGE, "a task slot asked for something between its runs"));
+        }
         // While an artefact is put there the store is not worn out enough.
         let worn_out = self.code.try_lock().is_ok_and(|code| code.worn_out());
         lock(&self.killed).is_none() && !self.ended() && !(idle && worn_out)
