@@ -18,7 +18,7 @@ mod site;
 mod suite;
 mod tenants;
 
-use crate::harness::suite::tables_of;
+use crate::harness::suite::tables;
 use serde_json::Value;
 use site::Site;
 use suite::Cases;
@@ -50,7 +50,7 @@ fn no_hostile_call_gets_through() {
     resources::cases(&site, &mut cases);
     end(site, cases, &mut all);
 
-    println!("{}", tables_of("calls", "refused", &all.ended));
+    println!("{}", tables("calls", "refused", &all.ended));
     // As many as are promised.
     for (group, least) in [
         (authentication::GROUP, 12),

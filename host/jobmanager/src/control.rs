@@ -1,6 +1,12 @@
 //! The service over a store, with what goes on without being asked: the reconciler, the counts of denials and reads, and
 //! the house that is kept.
 
+mod keeper;
+#[cfg(test)]
+mod tests;
+
+pub use keeper::Keeper;
+
 use crate::access::{Authorizer, External};
 use crate::api::{self, Measured};
 use crate::audit::tally::{self, Tally};
@@ -8,16 +14,14 @@ use crate::audit::{self, Event, Outcome};
 use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::Config;
-use crate::fair_use::Kind;
-use crate::reconcile::{Facts, Failure, Goal, Job, Settings, Step, reconcile};
+
 use crate::server::{Observer, Refused};
 use crate::service::{Means, Options, Service};
 use crate::store::{Batch, Store};
 use axum::Router;
 use lockgate_core::error::code;
-use lockgate_core::placement::{JobId, Quota};
-use lockgate_core::{Result, Timestamp, UnixMillis};
-use std::collections::{BTreeMap, BTreeSet};
+use lockgate_core::{Result, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
@@ -31,19 +35,10 @@ const FOLLOWERS: usize = 1_000;
 const RESERVE: u64 = 64 << 20;
 /// How often counted denials and reads are recorded.
 const TALLY: Duration = Duration::from_secs(60);
-/// How often the reconciler looks even if nothing has changed: time alone changes something.
-const LOOK: Duration = Duration::from_secs(5);
-/// The least time between two looks, however much changes.
-const REST: Duration = Duration::from_millis(200);
-/// How often jobs are held against their tenants' documents.
-const REVIEW: Duration = Duration::from_secs(30);
 /// How often the house is kept.
 const HOUSE: Duration = Duration::from_secs(600);
 /// How long a bundle's file stays that nothing refers to: longer than any time from an upload to its record.
 const GRACE: Duration = Duration::from_secs(3_600);
-/// The most jobs that are looked at.
-const MAX_JOBS: usize = 100_000;
-
 /// What runs beside the server.
 pub struct Control {
     service: Arc<Service>,
@@ -82,7 +77,7 @@ impl Control {
         // The tally lets no more than this through within an interval.
         let (refusals, refused) = mpsc::channel(tally::MAX_KINDS);
         tasks.spawn(keep_refusals(store, refused, stopped.clone()));
-        tasks.spawn(until(stopped.clone(), keep_reconciling(Arc::clone(&service))));
+        tasks.spawn(until(stopped.clone(), Keeper::new(Arc::clone(&service)).run()));
         tasks.spawn(until(stopped, keep_house(Arc::clone(&service))));
         Ok(Self { service, tally, refusals, stop, tasks })
     }
@@ -180,88 +175,6 @@ async fn keep_house(service: Arc<Service>) {
             tracing::warn!(%error, "bundles that nothing refers to could not be collected");
         }
     }
-}
-
-async fn keep_reconciling(service: Arc<Service>) {
-    let mut revision = service.records().revision();
-    let mut facts = Facts { started: now().into(), ..Facts::default() };
-    let mut reviewed: Option<tokio::time::Instant> = None;
-    loop {
-        revision.borrow_and_update();
-        if reviewed.is_none_or(|then| then.elapsed() >= REVIEW) {
-            match refused(&service).await {
-                Ok(refused) => facts.refused = refused,
-                Err(error) => tracing::warn!(%error, "jobs could not be held against their documents"),
-            }
-            reviewed = Some(tokio::time::Instant::now());
-        }
-        if let Err(error) = round(&service, &facts).await {
-            tracing::warn!(%error, "jobs could not be reconciled");
-        }
-        tokio::time::sleep(REST).await;
-        // Whatever comes of the wait, it is time to look again.
-        let _ = tokio::time::timeout(LOOK, revision.changed()).await;
-    }
-}
-
-/// One look at all jobs, and what follows from it.
-pub(crate) async fn round(service: &Service, facts: &Facts) -> Result<()> {
-    let (mut jobs, mut after) = (Vec::new(), None);
-    while jobs.len() < MAX_JOBS {
-        let found = service.jobs_to_reconcile(after.as_ref(), 500).await?;
-        let Some((last, _)) = found.last() else { break };
-        after = Some(last.clone());
-        jobs.extend(found.into_iter().map(|(_, kept)| Job {
-            id: JobId { tenant: kept.record.tenant, name: kept.record.name },
-            wanted: kept.record.wanted,
-            execution: kept.record.execution,
-            revision: kept.revision,
-        }));
-    }
-    let (mut quotas, mut suspended) = (BTreeMap::new(), BTreeSet::new());
-    for job in &jobs {
-        if !quotas.contains_key(&job.id.tenant) {
-            if !service.is_active(&job.id.tenant).await? {
-                suspended.insert(job.id.tenant.clone());
-            }
-            let quota = service.quota_of(&job.id.tenant).await?;
-            let of = |kind| Some(quota.get(kind));
-            let (slots, memory, fuel) = (of(Kind::Slots), of(Kind::Memory), of(Kind::FuelPerSecond));
-            quotas.insert(job.id.tenant.clone(), Quota { slots, memory, fuel, weight: 1 });
-        }
-    }
-    // Of a tenant that is suspended no job runs; what was asked of each is kept, and counts again afterwards.
-    for job in jobs.iter_mut().filter(|job| job.wanted.goal == Goal::Run && suspended.contains(&job.id.tenant)) {
-        job.wanted.goal = Goal::Suspend;
-    }
-    for step in reconcile(&jobs, facts, &quotas, &Settings::default(), UnixMillis::from(service.now())) {
-        match step {
-            Step::Commit { job, revision, execution } => {
-                let written = service.write_execution(&job.tenant, &job.name, revision, *execution).await;
-                // Changed in the meantime: the next look decides on what is so then.
-                if let Err(error) = written
-                    && error.code() != code::CONFLICT
-                {
-                    return Err(error);
-                }
-            }
-            // There are no TaskManagers to tell anything yet.
-            Step::Tell { .. } => {}
-        }
-    }
-    Ok(())
-}
-
-/// The jobs of all tenants that must not run any more. Where a tenant's documents do not hold together nothing is said.
-async fn refused(service: &Service) -> Result<BTreeMap<JobId, Failure>> {
-    let mut all = BTreeMap::new();
-    for tenant in service.tenant_names().await? {
-        match service.refused_jobs(&tenant).await {
-            Ok(refused) => all.extend(refused),
-            Err(error) => tracing::debug!(%tenant, %error, "a tenant's documents do not hold together"),
-        }
-    }
-    Ok(all)
 }
 
 /// Now, in whole seconds.

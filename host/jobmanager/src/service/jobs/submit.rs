@@ -200,6 +200,12 @@ impl Service {
             let version = bundle.record.release.version;
             text = format!("{} takes the job to version {version}", call.caller.principal);
             event = described(event, &accepted, &job);
+            let before = self.records.get::<Bundle>(&keys::bundle(tenant, &job.deployment.bundle)).await?;
+            let newly = before.map(|before| newly(&before.record, &bundle.record)).filter(|newly| !newly.is_empty());
+            if let Some(newly) = newly {
+                text = format!("{text}, which newly touches {newly}");
+                event = event.detail("newly-touches", newly);
+            }
         }
         let slots = upgrade.parallelism.or_else(|| {
             let range = bundle.record.predicate.manifest.job.parallelism;
@@ -303,6 +309,18 @@ fn described(event: Audited, accepted: &Accepted, job: &Job) -> Audited {
         .detail("version", accepted.bundle.version().to_string())
         .detail("payload", accepted.bundle.digest().to_string());
     if adds.is_empty() { event } else { event.detail("adds", adds.join("; ")) }
+}
+
+/// What one version touches that another does not, as an operator reads it; the first of them if there are many.
+fn newly(old: &Bundle, new: &Bundle) -> String {
+    let (old, new) = (old.predicate.touches(), new.predicate.touches());
+    let mut newly = new.difference(&old);
+    let mut text: Vec<String> = newly.by_ref().take(16).map(lockgate_core::statement::show).collect();
+    match newly.count() {
+        0 => {}
+        more => text.push(format!("and {more} more")),
+    }
+    text.join("; ")
 }
 
 fn random_id() -> Result<String> {
