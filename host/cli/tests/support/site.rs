@@ -129,6 +129,7 @@ impl Site {
 }
 
 /// Starts a JobManager and waits until it listens; its port.
+#[expect(clippy::zombie_processes, reason = "whoever gets it waits for it")]
 fn start(home: &Home) -> (Child, u16) {
     let mut command = home.command(&["jobmanager", "--config", "jobmanager.toml"]);
     let mut server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
