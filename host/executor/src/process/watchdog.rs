@@ -121,9 +121,8 @@ fn end_idle(pool: &Pool, now: Instant) {
     lock(&pool.homes).retain(|_, entry| {
         // One that is being started is in use.
         let Ok(mut executor) = entry.try_lock() else { return true };
-        let over = |executor: &Executor| {
-            Arc::strong_count(&executor.0) == 1 && (executor.0.ended() || idle(&executor.0, now))
-        };
+        let over =
+            |executor: &Executor| Arc::strong_count(&executor.0) == 1 && (executor.0.ended() || idle(&executor.0, now));
         if executor.as_ref().is_some_and(over) {
             ended.extend(executor.take());
         }
