@@ -152,12 +152,14 @@ pub fn beside(job: &Prepared) -> Result<(Home, Ran), String> {
     Ok((home, ran))
 }
 
-/// Runs a job in a home while the neighbour runs in another, which must not notice.
+/// Runs a job in a home while the neighbour runs in another, which must not notice. They share the executors that `run`
+/// names.
 pub fn beside_in(home: &Home, job: &Prepared, run: Run) -> Result<Ran, String> {
+    let executors = run.executors.clone();
     let (ran, neighbour) = std::thread::scope(|scope| {
         let neighbour = scope.spawn(|| {
             let home = Home::with_rows(0..NEIGHBOURS);
-            let ran = home.run(&NEIGHBOUR);
+            let ran = home.run_as(&NEIGHBOUR, Run { executors, ..Run::default() });
             (home, ran)
         });
         (home.run_as(job, run), neighbour.join().expect("the neighbour's thread"))
@@ -198,7 +200,7 @@ fn check_neighbour(home: &Home, ran: &Ran) -> Result<(), String> {
 }
 
 /// Whether every row has come out of `folder` once, in order, with `y` equal to `x`.
-fn unchanged(home: &Home, folder: &str) -> Result<(), String> {
+pub fn unchanged(home: &Home, folder: &str) -> Result<(), String> {
     let rows = home.rows(folder);
     let values: Vec<_> = rows.iter().map(|row| (row["x"].as_i64(), row["y"].as_i64())).collect();
     let expected: Vec<_> = (0..ROWS).map(|x| (Some(x), Some(x))).collect();

@@ -44,7 +44,7 @@ const JAVASCRIPT: &[Case] = &[
     ("regular-expression", Fails(OUT_OF_FUEL)),
     ("giant-string", Fails(GUEST_TRAP)),
     ("evaluate", Harmless),
-    ("fetch", Fails(GUEST_ERROR)),
+    ("fetch", Fails(GUEST_TRAP)),
     ("endless-promise", Fails(OUT_OF_FUEL)),
     ("clock", Fails(GUEST_ERROR)),
 ];

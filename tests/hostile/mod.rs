@@ -53,7 +53,7 @@ fn inside() -> String {
         }
         ended.extend(before.compare(MEMORY_OF_COMPILERS));
     }
-    suite::tables("guests", &ended)
+    suite::tables("guests", "contained", &ended)
 }
 
 /// Resident bytes that the process may have more in the end than in the beginning: what allocators keep.

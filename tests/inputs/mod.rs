@@ -31,7 +31,8 @@ fn inside() -> String {
     warm.attempt().expect("an honest file");
     let before = Left::now();
     let mut ended = Vec::new();
-    let groups: [(&'static str, fn() -> Vec<Input>); 4] = [
+    type Group = (&'static str, fn() -> Vec<Input>);
+    let groups: [Group; 4] = [
         ("compressed", compressed::inputs),
         ("text", text::inputs),
         ("footers", footers::inputs),
@@ -42,7 +43,7 @@ fn inside() -> String {
     }
     ended.extend(files::outcomes());
     ended.extend(before.compare(256 << 20));
-    suite::tables("inputs", &ended)
+    suite::tables("inputs", "contained", &ended)
 }
 
 /// How an input must end.

@@ -1,5 +1,5 @@
-//! The second wall, tried from within: a program that plays a compromised executor raises the walls that a test names,
-//! attempts one thing, and tells what came of it.
+//! The second wall from within: a program that plays a compromised executor raises the walls that a test names, attempts
+//! one thing, and tells what came of it. What it attempts is in `escapes`; here is what must work, and how it ends.
 //!
 //! Everything runs as root and as nobody, since each has other rights to lose. What depends on the machine (namespaces,
 //! Landlock's newer rights) is asked of the walls that were really raised.
@@ -12,109 +12,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
-
-/// Each attempt, the walls that stop it alone, and whether it works where there are none: `Root` needs to be root.
-const ATTEMPTS: &[(&str, &[&str], Works)] = &[
-    ("open", &["namespaces", "landlock", "seccomp"], Works::Always),
-    ("create", &["namespaces", "landlock", "seccomp"], Works::Always),
-    ("exec", &["namespaces", "landlock", "seccomp"], Works::Silently),
-    ("socket", &["seccomp"], Works::Always),
-    ("fork", &["seccomp"], Works::Always),
-    ("thread", &["seccomp"], Works::Always),
-    ("map-writable-code", &["shed", "seccomp"], Works::Always),
-    ("map-other-code", &["seccomp"], Works::Always),
-    ("map-code-writable", &["seccomp"], Works::Always),
-    ("map-code-shared", &["seccomp"], Works::Always),
-    ("write-then-execute", &["shed", "seccomp"], Works::Always),
-    ("map-shared", &["seccomp"], Works::Always),
-    ("map-huge-pages", &["seccomp"], Works::Never),
-    ("map-growing", &["seccomp"], Works::Always),
-    ("map-readable", &["seccomp"], Works::Always),
-    ("map-too-long", &["limits", "seccomp"], Works::Always),
-    ("map-too-much", &["limits"], Works::Always),
-    ("protect-too-long", &["limits", "seccomp"], Works::Always),
-    ("protect-too-much", &["limits"], Works::Always),
-    ("kill", &["namespaces", "landlock", "seccomp"], Works::Always),
-    ("kill-thread", &["namespaces", "landlock", "seccomp"], Works::Silently),
-    ("ptrace", &["namespaces", "landlock", "seccomp"], Works::Always),
-    ("read-memory", &["namespaces", "landlock", "seccomp"], Works::Always),
-    ("raise-limit", &["limits", "seccomp"], Works::Always),
-    ("io-uring", &["seccomp"], Works::Always),
-    ("other-numbers", &["seccomp"], Works::Never),
-    #[cfg(target_arch = "x86_64")]
-    ("other-entry", &["seccomp"], Works::Never),
-    ("memfd", &["seccomp"], Works::Always),
-    ("unshare", &["shed", "seccomp"], Works::Root),
-    ("read-code", &["seccomp"], Works::Always),
-    ("write-socket", &["seccomp"], Works::Silently),
-    ("read-signal", &["seccomp"], Works::Never),
-    ("duplicate", &["seccomp"], Works::Always),
-    ("close", &["seccomp"], Works::Silently),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Works {
-    Always,
-    Root,
-    /// It leaves nobody who could tell of it.
-    Silently,
-    /// This machine refuses it for reasons of its own, or it waits for ever.
-    Never,
-}
-
-#[test]
-fn each_wall_stops_alone_what_it_is_for() {
-    for &user in users() {
-        for (attempt, walls, works) in ATTEMPTS {
-            let expected = match works {
-                Works::Always => Some(true),
-                Works::Root => Some(user == User::Root),
-                Works::Silently | Works::Never => None,
-            };
-            if let Some(expected) = expected {
-                let free = play(user, "none", attempt);
-                assert_eq!(free.succeeded(), expected, "{attempt} as {user:?} without walls: {free:?}");
-            }
-            for wall in *walls {
-                let got = play(user, wall, attempt);
-                let signals = attempt.starts_with("kill") && *ABI < SIGNALS_SINCE;
-                let executes = attempt.contains("writ") && !*WRITE_OR_EXECUTE;
-                let absent = match *wall {
-                    "namespaces" => !got.namespaces,
-                    "landlock" => signals,
-                    "shed" => executes,
-                    _ => false,
-                };
-                if absent {
-                    continue;
-                }
-                let tried = !got.said.is_empty() && !got.succeeded();
-                assert!(tried, "{attempt} as {user:?} behind {wall} alone: {got:?}");
-                // The filter ends the process, but for what libraries try too.
-                if *wall == "seccomp" && !["open", "create", "thread"].contains(attempt) {
-                    assert_eq!(got.signal, Some(SIGSYS), "{attempt} as {user:?}: {got:?}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn nothing_gets_through_all_walls_nor_with_one_of_several_taken_down() {
-    for &user in users() {
-        for (attempt, walls, _) in ATTEMPTS {
-            let got = play(user, "all", attempt);
-            assert!(!got.succeeded(), "{attempt} as {user:?}: {got:?}");
-            assert_eq!(got.said[0], sealed(got.namespaces), "{attempt} as {user:?}");
-            if walls.len() > 1 && (!walls.contains(&"shed") || *WRITE_OR_EXECUTE) {
-                for wall in *walls {
-                    let got = play(user, &format!("all,-{wall}"), attempt);
-                    assert!(!got.succeeded(), "{attempt} as {user:?} without {wall}: {got:?}");
-                }
-            }
-        }
-    }
-}
 
 #[test]
 fn an_honest_executor_works_behind_all_walls() {
@@ -264,7 +161,8 @@ fn niceness(pid: i32) -> Vec<i32> {
     threads.map(|thread| nice(stat(thread.expect("a thread").path())).expect("a number")).collect()
 }
 
-const SIGSYS: i64 = 31;
+/// The signal by which the filter ends a process.
+pub const SIGSYS: i64 = 31;
 
 /// The line that a process says when all walls are raised.
 fn sealed(namespaces: bool) -> String {
@@ -275,47 +173,55 @@ fn sealed(namespaces: bool) -> String {
 }
 
 /// Landlock's ABI here, as a process says it that raised it alone.
-static ABI: LazyLock<u64> = LazyLock::new(|| {
+pub static ABI: LazyLock<u64> = LazyLock::new(|| {
     let got = play(users()[0], "landlock", "open");
     serde_json::from_str::<Value>(&got.said[0]).expect("JSON")["landlock"].as_u64().expect("a number")
 });
 
 /// Whether the kernel itself keeps written memory from being executed: since Linux 6.3.
-static WRITE_OR_EXECUTE: LazyLock<bool> = LazyLock::new(|| {
+pub static WRITE_OR_EXECUTE: LazyLock<bool> = LazyLock::new(|| {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     (numbers.next(), numbers.next()) >= (Some(6), Some(3))
 });
 
 /// The first ABI that keeps signals in.
-const SIGNALS_SINCE: u64 = 6;
+pub const SIGNALS_SINCE: u64 = 6;
 
+/// Who attempts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum User {
+pub enum User {
     Root,
     Nobody,
     /// Whoever runs the tests, if not root.
     Own,
 }
 
-fn users() -> &'static [User] {
+/// Everyone that this process can be.
+pub fn users() -> &'static [User] {
     if geteuid().is_root() { &[User::Root, User::Nobody] } else { &[User::Own] }
 }
 
 /// What came of an attempt.
 #[derive(Debug)]
-struct Got {
-    namespaces: bool,
-    said: Vec<String>,
-    hung: bool,
-    code: Option<i64>,
-    signal: Option<i64>,
+pub struct Got {
+    pub namespaces: bool,
+    pub said: Vec<String>,
+    pub hung: bool,
+    pub code: Option<i64>,
+    pub signal: Option<i64>,
     cpu_ms: u64,
 }
 
 impl Got {
     fn succeeded(&self) -> bool {
         self.said.last().is_some_and(|last| last.starts_with("succeeded"))
+    }
+
+    /// Whether it got what it was after, which may have left nobody to tell of it: then the process, whose walls stood,
+    /// ended by itself.
+    pub fn got_through(&self) -> bool {
+        self.succeeded() || (self.said.len() == 1 && self.code.is_some())
     }
 }
 
@@ -329,21 +235,36 @@ fn play(user: User, walls: &str, attempt: &str) -> Got {
 }
 
 fn got(user: User, arguments: &[&str]) -> Got {
+    let mut all = all_of(user, arguments);
+    assert_eq!(all.len(), 1, "{arguments:?}");
+    all.remove(0)
+}
+
+/// What came of each of these attempts behind these walls.
+pub fn play_all(user: User, walls: &str, attempts: &[&str]) -> Vec<Got> {
+    let got = all_of(user, &[&["host", walls], attempts].concat());
+    assert_eq!(got.len(), attempts.len(), "{walls} as {user:?}: the process that starts them was stopped");
+    got
+}
+
+fn all_of(user: User, arguments: &[&str]) -> Vec<Got> {
     let output = command(user, arguments).output().expect("the program runs");
-    // Some attempts end their parent, or say nothing more, where nothing stops them.
-    let Ok(value) = serde_json::from_slice::<Value>(&output.stdout) else {
-        assert!(arguments.contains(&"none"), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        return Got { namespaces: false, said: Vec::new(), hung: false, code: None, signal: None, cpu_ms: 0 };
-    };
-    let said = value["said"].as_array().expect("a list").iter();
-    Got {
-        namespaces: value["namespaces"].as_bool().expect("whether"),
-        said: said.map(|text| text.as_str().expect("text").to_owned()).collect(),
-        hung: value["hung"].as_bool().expect("whether"),
-        code: value["code"].as_i64(),
-        signal: value["signal"].as_i64(),
-        cpu_ms: value["cpu-ms"].as_u64().expect("a number"),
-    }
+    let lines = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+    let all = lines.map(|value| {
+        let value = value.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)));
+        let said = value["said"].as_array().expect("a list").iter();
+        Got {
+            namespaces: value["namespaces"].as_bool().expect("whether"),
+            said: said.map(|text| text.as_str().expect("text").to_owned()).collect(),
+            hung: value["hung"].as_bool().expect("whether"),
+            code: value["code"].as_i64(),
+            signal: value["signal"].as_i64(),
+            cpu_ms: value["cpu-ms"].as_u64().expect("a number"),
+        }
+    });
+    let all: Vec<Got> = all.collect();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    all
 }
 
 fn command(user: User, arguments: &[&str]) -> Command {
@@ -356,7 +277,7 @@ fn command(user: User, arguments: &[&str]) -> Command {
 }
 
 /// The program, where nobody may execute it: a folder above the build's may be closed to him.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+pub static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let built = PathBuf::from(env!("CARGO_BIN_EXE_compromised"));
     if !geteuid().is_root() || Command::new(&built).uid(65534).gid(65534).stderr(Stdio::null()).status().is_ok() {
         return built;

@@ -16,6 +16,8 @@ pub trait Service: Sized {
     type Change: Clone + Debug + Send + 'static;
     /// A connection of one client.
     type Client: Client<Self::Change> + Send + 'static;
+    /// The longest time until a kill, in microseconds: about as long as some dozens of changes take.
+    const LONGEST_LIFE: u64 = 60_000;
 
     /// Starts it and waits until it can be asked; none if it did not come up.
     fn start(&mut self) -> bool;
@@ -51,13 +53,10 @@ pub struct Found {
     pub complaints: Vec<String>,
 }
 
-const CLIENTS: usize = 6;
+pub const CLIENTS: usize = 6;
 
 /// A service is given up after so many kills for a new one, so that starts do not take longer and longer.
 const KILLS_OF_ONE: u32 = 25;
-
-/// The longest time until a kill, in microseconds: about as long as some dozens of changes take.
-const LONGEST_LIFE: u64 = 60_000;
 
 /// The longest time until a kill while it starts.
 const LONGEST_START: u64 = 40_000;
@@ -122,7 +121,7 @@ fn live<S: Service>(
             })
         })
         .collect();
-    std::thread::sleep(Duration::from_micros(random.below(LONGEST_LIFE)));
+    std::thread::sleep(Duration::from_micros(random.below(S::LONGEST_LIFE)));
     service.kill();
     let ended = clients.into_iter().map(|client| client.join().expect("a client"));
     let mut pending = Vec::new();

@@ -1,10 +1,15 @@
 //! Killed with SIGKILL at random points, again and again, what was acknowledged is there and nothing is half done.
 //!
 //! [`driver`] knows how to torment a service and compare it with a model; what the service is and what it is asked stands
-//! behind [`driver::Service`]. [`store`] is the store in a process of its own: this test binary again.
+//! behind [`driver::Service`]. [`jobmanager`] is the real one, over HTTPS; [`store`] is its store alone in a process of its
+//! own, this test binary again, which is killed many more times in the same time and can be made to fail on purpose.
 //! `cargo xtask crash` kills more often and prints the line that sums up.
 
 mod driver;
+mod https;
+mod jobmanager;
+mod papers;
+mod requests;
 mod store;
 
 /// How often a service is killed if nothing else is asked for.
@@ -15,8 +20,17 @@ const KILLS_VARIABLE: &str = "LOCKGATE_KILLS";
 
 #[test]
 fn what_the_store_acknowledged_survives_being_killed() {
+    torment(store::Process::begin);
+}
+
+#[test]
+fn what_the_api_acknowledged_survives_being_killed() {
+    torment(jobmanager::Process::begin);
+}
+
+fn torment<S: driver::Service>(begin: impl Fn(u32) -> S) {
     let kills = std::env::var(KILLS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
-    let found = driver::torment(kills, store::Process::begin);
+    let found = driver::torment(kills, begin);
     for complaint in &found.complaints {
         println!("{complaint}");
     }

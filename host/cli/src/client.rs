@@ -9,6 +9,7 @@
 //! is one that may arrive twice (reading, an upload under its digest, a creation under an `Idempotency-Key`).
 
 mod connection;
+mod download;
 mod follow;
 mod problem;
 mod request;
@@ -64,6 +65,14 @@ enum Broken {
     Lost(Error),
     /// There is no use in trying again.
     Final(Error),
+}
+
+impl Broken {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Unsent(error) | Self::Lost(error) | Self::Final(error) => error,
+        }
+    }
 }
 
 impl Client {

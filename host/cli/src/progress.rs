@@ -92,12 +92,12 @@ impl Inner {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.insert(slot, usage);
         let sum = |of: fn(&NodeUsage) -> u64, nodes: &[usize]| -> u64 {
-            slots.values().flat_map(|usage| nodes.iter().filter_map(|at| usage.nodes.get(*at))).map(of).sum()
+            added(slots.values().flat_map(|usage| nodes.iter().filter_map(|at| usage.nodes.get(*at))).map(of))
         };
         let all: Vec<usize> = (0..self.names.len()).collect();
         let rows = sum(|node| node.rows_in, &self.sources);
         let failed = sum(|node| node.failed, &all);
-        let fuel: u64 = slots.values().flat_map(|usage| &usage.functions).map(|(_, function)| function.fuel).sum();
+        let fuel = added(slots.values().flat_map(|usage| &usage.functions).map(|(_, function)| function.fuel));
         let rate = rows as f64 / self.started.elapsed().as_secs_f64().max(0.001);
         self.bar.set_message(format!(
             "{} records, {}/s, {} fuel, {} failed",
@@ -153,14 +153,14 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
     };
     let nodes: Vec<(&str, &NodeKind, NodeUsage, Option<FunctionUsage>)> =
         plan.nodes.iter().enumerate().map(|(at, of)| (of.name.as_str(), &of.kind, node(at), function(at))).collect();
-    let read: u64 =
-        nodes.iter().filter(|(_, kind, ..)| matches!(kind, NodeKind::Source(_))).map(|(.., n, _)| n.rows_in).sum();
+    let read =
+        added(nodes.iter().filter(|(_, kind, ..)| matches!(kind, NodeKind::Source(_))).map(|(.., n, _)| n.rows_in));
     let seconds = elapsed.as_secs_f64();
     let value = json!({
         "finished": report.finished,
         "seconds": (seconds * 1000.0).round() / 1000.0,
         "records": read,
-        "bytes-read": report.slots.iter().map(|slot| slot.bytes_read).sum::<u64>(),
+        "bytes-read": added(report.slots.iter().map(|slot| slot.bytes_read)),
         "cpu-seconds": report.slots.iter().map(|slot| slot.cpu as f64 / 1e9).sum::<f64>(),
         "nodes": nodes.iter().map(|(name, kind, node, function)| json!({
             "name": name, "kind": kind_of(kind), "rows-in": node.rows_in, "rows-out": node.rows_out,
@@ -195,6 +195,11 @@ pub fn report(output: &Output, plan: &Plan, report: &Report, elapsed: Duration, 
         table(Some(&header), rows) + &line
     };
     if stdout_taken { output.aside(&value, text) } else { output.result(&value, text) }
+}
+
+/// The sum of counters. They come from executors, which may say whatever they like.
+fn added(counters: impl Iterator<Item = u64>) -> u64 {
+    counters.fold(0, u64::saturating_add)
 }
 
 fn function_json(usage: &FunctionUsage) -> serde_json::Value {

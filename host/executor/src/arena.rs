@@ -42,6 +42,11 @@ pub(crate) struct Arena {
     slot: usize,
 }
 
+/// Bytes of the memory of `slots` slots.
+pub(crate) fn bytes(slots: u32) -> u64 {
+    SLOT_BYTES as u64 * u64::from(slots)
+}
+
 /// The descriptor of new memory for `slots` slots, whose size nobody can change any more.
 ///
 /// # Errors
@@ -125,6 +130,18 @@ impl Arena {
         let words = self.region(region).filter(|_| bytes.len() <= REGION_BYTES);
         copy_in(words.ok_or_else(|| out_of_range(region, bytes.len()))?, bytes);
         Ok(())
+    }
+
+    /// Fills everything that is shared, of all slots.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn scribble(&self, value: u64) {
+        self.memory.words().iter().for_each(|word| word.store(value, Ordering::Relaxed));
+    }
+
+    /// The part of another slot.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn of(&self, slot: u32) -> Self {
+        Self::new(&self.memory, slot)
     }
 
     /// Appends the first `length` bytes of a region to `out`.

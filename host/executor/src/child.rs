@@ -10,7 +10,6 @@ use crate::link::{Controls, SlotLink};
 use crate::memory;
 use crate::protocol::{Failed, payload};
 use crate::shared::Shared;
-use crate::slot;
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
 use lockgate_core::{Error, Result};
@@ -58,19 +57,16 @@ pub(crate) enum Ready {
     Failed(Failed),
 }
 
-/// What takes the place of the wait for the TaskManager's end: what a test of the jail does in it.
-pub(crate) type Play = fn(&Setup, &Arc<Memory>);
+/// Runs one task in a slot, from its first ask to its last; its link, for the next.
+pub(crate) type Perform = fn(SlotLink, &Shared) -> SlotLink;
 
-/// Runs the subcommand. Must be called before any thread is made.
-pub(crate) fn main(play: Option<Play>) -> ExitCode {
+/// Runs the subcommand, whose slots do `perform`. Must be called before any thread is made.
+pub(crate) fn main(perform: Perform) -> ExitCode {
     // A panic is told to the TaskManager by the slot that had it; here is nobody who could read it.
     std::panic::set_hook(Box::new(|_| {}));
     let Ok([socket, code, arena]) = inherited([SOCKET, CODE, ARENA]) else { return ExitCode::FAILURE };
-    match start(&socket, code, arena) {
-        Ok((setup, memory)) => {
-            if let Some(play) = play {
-                play(&setup, &memory);
-            }
+    match start(&socket, code, arena, perform) {
+        Ok(()) => {
             // Nothing is ever sent: this returns when the other side has gone, or when it breaks the rule.
             let _ = recv(&socket, &mut [0; 1], RecvFlags::empty());
             ExitCode::SUCCESS
@@ -82,7 +78,7 @@ pub(crate) fn main(play: Option<Play>) -> ExitCode {
     }
 }
 
-fn start(socket: &OwnedFd, code: OwnedFd, arena: OwnedFd) -> Result<(Setup, Arc<Memory>)> {
+fn start(socket: &OwnedFd, code: OwnedFd, arena: OwnedFd, perform: Perform) -> Result<()> {
     let mut message = [0; MAX_MESSAGE];
     let (length, _) = recv(socket, &mut message, RecvFlags::empty())
         .map_err(|error| Error::new(code::EXECUTOR_START, format!("not told what to do: {error}")))?;
@@ -97,7 +93,7 @@ fn start(socket: &OwnedFd, code: OwnedFd, arena: OwnedFd) -> Result<(Setup, Arc<
     // Kept for as long as the process, as the allocator is.
     let controls = Box::leak(Box::new(Controls::new(Arena::new(&memory, 0))));
     if let Some(word) = controls.refused() {
-        memory::tell(word);
+        memory::tell(word, setup.memory);
     }
     let shared = Arc::new(Shared::new(code));
     // What wasmtime sets up once in a process, signal handlers above all, is set up now.
@@ -120,7 +116,7 @@ fn start(socket: &OwnedFd, code: OwnedFd, arena: OwnedFd) -> Result<(Setup, Arc<
             .stack_size(STACK)
             .spawn(move || {
                 there.wait();
-                serve(link, &shared);
+                serve(link, &shared, perform);
             })
             .map_err(|error| Error::new(code::EXECUTOR_START, format!("no thread for a task slot: {error}")))?;
     }
@@ -140,17 +136,16 @@ fn start(socket: &OwnedFd, code: OwnedFd, arena: OwnedFd) -> Result<(Setup, Arc<
     };
     let walls =
         Walls { namespaces: setup.namespaces, empty_root: root, no_privileges: true, landlock, seccomp, cgroup: false };
-    tell(socket, &Ready::Ready(walls))?;
-    Ok((setup, memory))
+    tell(socket, &Ready::Ready(walls))
 }
 
 /// Runs one task after the other in a slot, for ever.
-fn serve(mut link: SlotLink, shared: &Shared) {
+fn serve(mut link: SlotLink, shared: &Shared, perform: Perform) {
     let controls = link.controls();
     let mut last = 0;
     loop {
         last = controls.next_run(last);
-        link = slot::run(link, shared);
+        link = perform(link, shared);
     }
 }
 

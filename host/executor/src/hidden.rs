@@ -4,7 +4,7 @@
 //! protocol are always of one build. Whoever embeds this crate calls [`child`] before anything else: a jail is raised
 //! before there are threads, and before anything is open that would have to be closed again.
 
-use crate::{child as executor, compiler};
+use crate::{child as executor, compiler, slot};
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ pub fn child<A: AsRef<OsStr>>(mut arguments: impl Iterator<Item = A>) -> Option<
     let subcommand = arguments.nth(1)?;
     match subcommand.as_ref().to_str()? {
         compiler::SUBCOMMAND => Some(compiler::child()),
-        executor::SUBCOMMAND => Some(executor::main(None)),
+        executor::SUBCOMMAND => Some(executor::main(slot::run)),
         _ => None,
     }
 }

@@ -93,6 +93,22 @@ impl Controls {
         }
     }
 
+    /// Writes a word whoever it belongs to.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn forge(&self, word: crate::testing::Word, change: impl Fn(u32) -> u32) {
+        use crate::testing::Word;
+        let at = match word {
+            Word::Asked => at::ASKED,
+            Word::Answered => at::ANSWERED,
+            Word::Run => at::RUN,
+            Word::Orders => at::ORDERS,
+            Word::Gone => at::SLOT_GONE,
+            Word::Progress => at::PROGRESS,
+            Word::Refused => at::REFUSED,
+        };
+        self.write(at, change(self.read(at)));
+    }
+
     /// Wakes the slot so that it looks at everything again.
     fn ring(&self) {
         if let Some(bell) = self.word(at::BELL) {
@@ -201,7 +217,7 @@ impl SlotLink {
     }
 
     /// Rings without anything to say.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn ring(&self) {
         ring(&self.signal);
     }
@@ -211,12 +227,14 @@ impl SlotLink {
         let controls = self.controls();
         loop {
             let heard = controls.read(at::BELL);
+            // Looked at before the ring: what was sent before the end is then seen.
+            let closed = controls.read(at::ORDERS) & CLOSED != 0;
             if controls.read(at::ANSWERED) != self.answered {
                 let frame = take(&controls, at::ANSWERS, self.answered);
                 self.answered = self.answered.wrapping_add(1);
                 return Some(frame);
             }
-            if controls.read(at::ORDERS) & CLOSED != 0 {
+            if closed {
                 return None;
             }
             controls.wait(heard);
@@ -250,6 +268,11 @@ impl Link {
         controls.ring();
     }
 
+    /// Whether there are asks that were not received.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.controls().read(at::ASKED) != self.asked
+    }
+
     /// Waits for a frame; none when the other side is gone.
     ///
     /// # Errors
@@ -257,6 +280,8 @@ impl Link {
     pub(crate) fn receive(&mut self) -> Result<Option<Frame>> {
         let controls = self.controls();
         for _ in 0..MAX_RINGS {
+            // Looked at before the ring, as above.
+            let gone = controls.read(at::SLOT_GONE) != 0;
             match controls.read(at::ASKED).wrapping_sub(self.asked) {
                 0 => {}
                 1..=SLOT_REGIONS => {
@@ -268,7 +293,7 @@ impl Link {
                     return Err(Error::new(code::PROTOCOL_RANGE, format!("{asks} asks at once")));
                 }
             }
-            if controls.read(at::SLOT_GONE) != 0 || self.wait()? {
+            if gone || self.wait()? {
                 return Ok(None);
             }
         }
@@ -291,8 +316,7 @@ impl Link {
         // How often it rang means nothing; that it is empty again does, so that the next wait waits.
         let _ = rustix::io::read(&*self.signal, &mut [0; 8]);
         // What was sent before the end is still read.
-        let sent = self.controls().read(at::ASKED) != self.asked;
-        Ok(ended && !sent)
+        Ok(ended && !self.is_pending())
     }
 }
 
@@ -337,6 +361,7 @@ fn take(controls: &Controls, ring: usize, count: u32) -> Frame {
 
 /// Both ends of a new link within one process: the slot's and the TaskManager's.
 #[cfg(any(test, feature = "testing"))]
+#[expect(clippy::panic, reason = "for tests alone")]
 pub(crate) fn link() -> (SlotLink, Link) {
     let made = || -> Result<_> {
         let memory = Arc::new(crate::arena::Memory::map(crate::arena::create(1)?, 1)?);

@@ -5,6 +5,7 @@
 
 use crate::link::{SlotLink, gone};
 use crate::protocol::{Answer, Ask, REGION_BYTES, SLOT_REGIONS, VERSION, Verb, payload};
+use crate::shared::Control;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use serde::Serialize;
@@ -46,6 +47,35 @@ impl Port {
             return Ok(());
         }
         Err(Error::new(code::PROTOCOL_MESSAGE, format!("the TaskManager speaks version {version}, not {VERSION}")))
+    }
+
+    /// How the slot is told to stop, and says that it gets on.
+    pub(crate) fn control(&self) -> Control {
+        Control::new(self.link.controls())
+    }
+
+    /// A port on `link` after so many tickets, none of which is open.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn resumed(link: SlotLink, tickets: u64) -> Self {
+        Self { tickets, ..Self::new(link) }
+    }
+
+    /// The last ticket that was used.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn tickets(&self) -> u64 {
+        self.tickets
+    }
+
+    /// The last ask. What was refused before no longer matters.
+    pub(crate) fn end(&mut self, end: &impl Serialize) -> Result<()> {
+        self.refused = None;
+        let bytes = payload::write(end)?;
+        // Answers that are still to come may be refusals too, so that a region is waited for first.
+        while self.free.is_empty() {
+            self.receive()?;
+        }
+        self.refused = None;
+        self.call(Verb::End, &bytes, &mut Vec::new()).map(|_| ())
     }
 
     /// The link, for the slot's next run.

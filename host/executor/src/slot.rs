@@ -34,22 +34,33 @@ const USAGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs a slot from its first ask to its last; its link, for the next run.
 pub(crate) fn run(link: SlotLink, shared: &Shared) -> SlotLink {
-    let control = Control::new(link.controls());
-    let mut port = Port::new(link);
+    perform(Port::new(link), shared, begin)
+}
+
+/// The first asks of a slot: what it is to do.
+pub(crate) fn begin(port: &mut Port, control: &Control) -> Result<Task> {
+    port.hello()?;
+    task(port, control)
+}
+
+/// The rest of them, once `begin` has said what is to be done.
+pub(crate) fn perform(
+    mut port: Port,
+    shared: &Shared,
+    begin: impl FnOnce(&mut Port, &Control) -> Result<Task>,
+) -> SlotLink {
+    let control = port.control();
     let (mut usage, lines) = (Usage::default(), Lines::default());
     // A library that panics on a hostile file fails the job, and nothing that it touched is used again.
-    let done = catch_unwind(AssertUnwindSafe(|| {
-        port.hello()?;
-        match task(&mut port, &control)? {
-            Task::Job(assignment) => {
-                let run = shared.run(&assignment)?;
-                let mut slot = Slot::open(*assignment, &run, &control, &lines)?;
-                let done = slot.run(&mut port);
-                usage = slot.usage();
-                done.map(|()| None)
-            }
-            other => looks::look(&other, &mut port, shared, &control).map(Some),
+    let done = catch_unwind(AssertUnwindSafe(|| match begin(&mut port, &control)? {
+        Task::Job(assignment) => {
+            let run = shared.run(&assignment)?;
+            let mut slot = Slot::open(*assignment, &run, &control, &lines)?;
+            let done = slot.run(&mut port);
+            usage = slot.usage();
+            done.map(|()| None)
         }
+        other => looks::look(&other, &mut port, shared, &control).map(Some),
     }));
     let broken = |_| Err(Error::new(code::EXECUTOR_GONE, "the task slot broke down on what it was given"));
     let (outcome, failed) = match done.unwrap_or_else(broken) {
@@ -58,7 +69,7 @@ pub(crate) fn run(link: SlotLink, shared: &Shared) -> SlotLink {
     };
     // The last that a guest said is often why it failed. Without the TaskManager there is nobody to tell.
     let _ = send_logs(&lines, &mut port);
-    let _ = port.call_with(Verb::End, &End { failed, usage, outcome });
+    let _ = port.end(&End { failed, usage, outcome });
     port.into_link()
 }
 
@@ -207,6 +218,9 @@ impl<'a> Slot<'a> {
 
     /// Makes durable what has been read so far.
     fn commit(&mut self, port: &mut Port, reading: Option<(&Open, bool)>) -> Result<()> {
+        if self.control.cancelled() {
+            return Err(Error::new(code::JOB_CANCELLED, "the job was cancelled"));
+        }
         let epoch = self.sinks.epoch();
         let mut splits = std::mem::take(&mut self.finished);
         if let Some((split, finished)) = reading

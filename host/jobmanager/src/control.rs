@@ -1,24 +1,30 @@
 //! The service over a store, with what goes on without being asked: the reconciler, the counts of denials and reads, and
 //! the house that is kept.
 
+mod keeper;
+#[cfg(test)]
+mod tests;
+
+pub use keeper::Keeper;
+
 use crate::access::{Authorizer, External};
 use crate::api::{self, Measured};
-use crate::audit::tally::Tally;
+use crate::audit::tally::{self, Tally};
+use crate::audit::{self, Event, Outcome};
 use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::Config;
-use crate::fair_use::Kind;
-use crate::reconcile::{Facts, Failure, Job, Settings, Step, reconcile};
+
+use crate::server::{Observer, Refused};
 use crate::service::{Means, Options, Service};
-use crate::store::Store;
+use crate::store::{Batch, Store};
 use axum::Router;
 use lockgate_core::error::code;
-use lockgate_core::placement::{JobId, Quota};
-use lockgate_core::{Result, Timestamp, UnixMillis};
+use lockgate_core::{Result, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How many bundles are verified at once.
@@ -29,22 +35,15 @@ const FOLLOWERS: usize = 1_000;
 const RESERVE: u64 = 64 << 20;
 /// How often counted denials and reads are recorded.
 const TALLY: Duration = Duration::from_secs(60);
-/// How often the reconciler looks even if nothing has changed: time alone changes something.
-const LOOK: Duration = Duration::from_secs(5);
-/// The least time between two looks, however much changes.
-const REST: Duration = Duration::from_millis(200);
-/// How often jobs are held against their tenants' documents.
-const REVIEW: Duration = Duration::from_secs(30);
 /// How often the house is kept.
 const HOUSE: Duration = Duration::from_secs(600);
 /// How long a bundle's file stays that nothing refers to: longer than any time from an upload to its record.
 const GRACE: Duration = Duration::from_secs(3_600);
-/// The most jobs that are looked at.
-const MAX_JOBS: usize = 100_000;
-
 /// What runs beside the server.
 pub struct Control {
     service: Arc<Service>,
+    tally: Arc<Tally>,
+    refusals: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -73,11 +72,27 @@ impl Control {
         let service = Arc::new(Service::open(Arc::clone(&store), options, means).await?);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let ended = ended(stopped.clone());
-        tasks.spawn(async move { tally.run(&store, TALLY, now, ended).await });
-        tasks.spawn(until(stopped.clone(), keep_reconciling(Arc::clone(&service))));
+        let (counting, counted, ended) = (Arc::clone(&tally), Arc::clone(&store), ended(stopped.clone()));
+        tasks.spawn(async move { counting.run(&counted, TALLY, now, ended).await });
+        // The tally lets no more than this through within an interval.
+        let (refusals, refused) = mpsc::channel(tally::MAX_KINDS);
+        tasks.spawn(keep_refusals(store, refused, stopped.clone()));
+        tasks.spawn(until(stopped.clone(), Keeper::new(Arc::clone(&service)).run()));
         tasks.spawn(until(stopped, keep_house(Arc::clone(&service))));
-        Ok(Self { service, stop, tasks })
+        Ok(Self { service, tally, refusals, stop, tasks })
+    }
+
+    /// Whom the guard tells of what it refused before any route saw it: to be recorded like any other denial, and counted
+    /// like it, so that no flood of wrong credentials fills the disk.
+    pub fn observer(&self) -> Observer {
+        let (tally, refusals) = (Arc::clone(&self.tally), self.refusals.clone());
+        Arc::new(move |refused| {
+            let source = refused.source.map_or_else(|| "unknown".to_owned(), |source| source.to_string());
+            let Some(event) = denial(refused).and_then(|event| tally.denied(&source, event)) else { return };
+            if refusals.try_send(event).is_err() {
+                tracing::error!("a denial could not be recorded: the store does not keep up");
+            }
+        })
     }
 
     /// What the server answers.
@@ -89,6 +104,51 @@ impl Control {
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// The event of a refusal; none where it tells of the server rather than of who asked.
+fn denial(refused: Refused) -> Option<Event> {
+    if matches!(refused.code, code::BUSY | code::REQUEST_TIMEOUT | code::IDENTITY_PROVIDER) {
+        return None;
+    }
+    let (principal, credential, tenant) = match refused.caller {
+        Some(caller) => (caller.principal, Some(caller.credential), caller.tenant),
+        None => (audit::NOBODY.to_owned(), None, None),
+    };
+    Some(Event {
+        time: now(),
+        principal,
+        credential,
+        tenant,
+        action: "request".to_owned(),
+        resource: refused.asked,
+        outcome: Outcome::Denied(refused.code.to_string()),
+        request: Some(refused.request.as_str().to_owned()),
+        details: BTreeMap::new(),
+    })
+}
+
+/// Records refusals until the end, and what is left then.
+async fn keep_refusals(store: Arc<impl Store>, mut refusals: mpsc::Receiver<Event>, stopped: watch::Receiver<bool>) {
+    let record = async |event| {
+        let batch = Batch { events: vec![event], ..Batch::default() };
+        if let Err(error) = store.commit(batch).await {
+            tracing::error!(%error, "a denial could not be recorded");
+        }
+    };
+    // The control itself holds a sender, so that none is missing before the end.
+    let going = async {
+        while let Some(event) = refusals.recv().await {
+            record(event).await;
+        }
+    };
+    tokio::select! {
+        () = going => {}
+        () = ended(stopped) => {}
+    }
+    while let Ok(event) = refusals.try_recv() {
+        record(event).await;
     }
 }
 
@@ -115,81 +175,6 @@ async fn keep_house(service: Arc<Service>) {
             tracing::warn!(%error, "bundles that nothing refers to could not be collected");
         }
     }
-}
-
-async fn keep_reconciling(service: Arc<Service>) {
-    let mut revision = service.records().revision();
-    let mut facts = Facts { started: now().into(), ..Facts::default() };
-    let mut reviewed: Option<tokio::time::Instant> = None;
-    loop {
-        revision.borrow_and_update();
-        if reviewed.is_none_or(|then| then.elapsed() >= REVIEW) {
-            match refused(&service).await {
-                Ok(refused) => facts.refused = refused,
-                Err(error) => tracing::warn!(%error, "jobs could not be held against their documents"),
-            }
-            reviewed = Some(tokio::time::Instant::now());
-        }
-        if let Err(error) = round(&service, &facts).await {
-            tracing::warn!(%error, "jobs could not be reconciled");
-        }
-        tokio::time::sleep(REST).await;
-        // Whatever comes of the wait, it is time to look again.
-        let _ = tokio::time::timeout(LOOK, revision.changed()).await;
-    }
-}
-
-/// One look at all jobs, and what follows from it.
-pub(crate) async fn round(service: &Service, facts: &Facts) -> Result<()> {
-    let (mut jobs, mut after) = (Vec::new(), None);
-    while jobs.len() < MAX_JOBS {
-        let found = service.jobs_to_reconcile(after.as_ref(), 500).await?;
-        let Some((last, _)) = found.last() else { break };
-        after = Some(last.clone());
-        jobs.extend(found.into_iter().map(|(_, kept)| Job {
-            id: JobId { tenant: kept.record.tenant, name: kept.record.name },
-            wanted: kept.record.wanted,
-            execution: kept.record.execution,
-            revision: kept.revision,
-        }));
-    }
-    let mut quotas = BTreeMap::new();
-    for job in &jobs {
-        if !quotas.contains_key(&job.id.tenant) {
-            let quota = service.quota_of(&job.id.tenant).await?;
-            let of = |kind| Some(quota.get(kind));
-            let (slots, memory, fuel) = (of(Kind::Slots), of(Kind::Memory), of(Kind::FuelPerSecond));
-            quotas.insert(job.id.tenant.clone(), Quota { slots, memory, fuel, weight: 1 });
-        }
-    }
-    for step in reconcile(&jobs, facts, &quotas, &Settings::default(), UnixMillis::from(service.now())) {
-        match step {
-            Step::Commit { job, revision, execution } => {
-                let written = service.write_execution(&job.tenant, &job.name, revision, *execution).await;
-                // Changed in the meantime: the next look decides on what is so then.
-                if let Err(error) = written
-                    && error.code() != code::CONFLICT
-                {
-                    return Err(error);
-                }
-            }
-            // There are no TaskManagers to tell anything yet.
-            Step::Tell { .. } => {}
-        }
-    }
-    Ok(())
-}
-
-/// The jobs of all tenants that must not run any more. Where a tenant's documents do not hold together nothing is said.
-async fn refused(service: &Service) -> Result<BTreeMap<JobId, Failure>> {
-    let mut all = BTreeMap::new();
-    for tenant in service.tenant_names().await? {
-        match service.refused_jobs(&tenant).await {
-            Ok(refused) => all.extend(refused),
-            Err(error) => tracing::debug!(%tenant, %error, "a tenant's documents do not hold together"),
-        }
-    }
-    Ok(all)
 }
 
 /// Now, in whole seconds.

@@ -10,7 +10,7 @@ mod advance;
 mod orders;
 mod round;
 
-pub use round::reconcile;
+pub use round::{Look, look, reconcile};
 
 use lockgate_core::error::Code;
 use lockgate_core::job_state::State;

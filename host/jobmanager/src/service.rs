@@ -3,6 +3,7 @@
 //! the event that records it.
 
 pub mod audit;
+pub mod backup;
 pub mod bundles;
 mod chain;
 pub mod changes;
@@ -35,10 +36,11 @@ use crate::model::{Kept, keys};
 use crate::store::Store;
 use cursor::Cursors;
 use lockgate_core::error::code;
+use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result, Timestamp};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
 
 /// What a service is made with.
@@ -93,6 +95,8 @@ pub struct Service {
     bundles: Bundles,
     verifying: Arc<Semaphore>,
     following: Arc<Semaphore>,
+    waiting: RwLock<BTreeMap<JobId, Waits>>,
+    backing_up: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Service {
@@ -114,6 +118,8 @@ impl Service {
             bundles,
             verifying: Arc::new(Semaphore::new(options.verifications)),
             following: Arc::new(Semaphore::new(options.followers)),
+            waiting: RwLock::default(),
+            backing_up: Arc::new(Semaphore::new(1)),
             records,
             options,
             clock,

@@ -34,6 +34,11 @@ pub struct Remote {
 }
 
 impl Target {
+    /// That of a context; of the one in use if none is named.
+    pub fn of(context: Option<String>) -> Self {
+        Self { context, tenant: None }
+    }
+
     /// Finds it.
     ///
     /// # Errors

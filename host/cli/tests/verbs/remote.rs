@@ -257,3 +257,28 @@ fn what_may_arrive_twice_is_sent_again_and_nothing_else() {
     proxy.cut(100);
     home.run("list").refused(5, "LG1074");
 }
+
+#[test]
+fn what_a_running_jobmanager_keeps_is_backed_up_and_its_log_exported() {
+    let site = Site::new();
+    let home = &site.home;
+    home.run("submit copy.1.lgb --detached").refused_nothing();
+    let made = home.run(&format!("keys generate backup.key --for backup {LG}")).json();
+    let key = made["public-key"].as_str().unwrap();
+    home.run("backup all.backup").refused(2, "--data");
+    home.run("backup --server --data data all.backup").refused(2, "--data");
+    home.run("backup --server --context op all.backup").refused(2, "LG0001");
+    home.run(&format!("backup --server --recipient {key} all.backup")).refused(7, "LG1102");
+    assert!(!home.path("all.backup").exists(), "what is no backup is not left");
+    home.run(&format!("backup --server --context op --recipient {key} all.backup")).text();
+    assert_eq!(mode(&home.path("all.backup")), 0o600);
+    let restored = home.run(&format!("restore all.backup --key backup.key --data restored {LG}")).json();
+    assert_eq!(restored["bundles"], 1);
+
+    let log = home.run("audit export --server --context op").text().to_owned();
+    assert!(log.contains("create-jobs") && log.contains("manage-store"));
+    assert!(home.run_fed("audit verify -", &log).text().contains("verified"));
+    assert!(home.run_fed("audit tail -n 1 -", &log).text().contains("manage-store"));
+    let own = home.run("audit export --server");
+    assert!(own.out.contains("create-jobs") && !own.out.contains("manage-store") && own.err.contains("no chain"));
+}

@@ -1,9 +1,15 @@
 //! Attempts to break out, for tests: what a compromised executor would try, as plainly as it would.
 //!
 //! Each is a system call or a few, made by hand so that no library stands between. Only what is needed without `unsafe`
-//! elsewhere is here: the program that enters the jail and plays them is `tests/src/bin/compromised.rs`.
+//! elsewhere is here: the program that enters the jail and plays them is `tests/src/bin/compromised`.
 
+mod descriptors;
+mod files;
+mod kernel;
 mod machine;
+mod others;
+mod sockets;
+mod space;
 mod work;
 
 pub use machine::Machine;
@@ -41,11 +47,14 @@ type Attempt = fn(&Stage) -> Result<String>;
 pub struct Stage {
     /// The process that started this one, by its id outside.
     pub parent: i32,
-    /// An address that can be read there.
+    /// An address that can be read and written there.
     pub address: usize,
+    /// A port of this machine on which that process listens, over TCP. It also listens at the abstract socket
+    /// `lockgate-escape-PID` and at the path `/tmp/lockgate-escape-PID`.
+    pub port: u16,
 }
 
-/// Every attempt with its name.
+/// The attempts that stand here, with their names.
 pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("open", |_| number(call4(libc::SYS_openat, CWD, path(c"/etc/passwd"), libc::O_RDONLY.into(), 0))),
     ("create", |_| {
@@ -53,7 +62,6 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
         number(call4(libc::SYS_openat, CWD, path(c"/dev/shm"), (libc::O_TMPFILE | libc::O_RDWR).into(), 0o600))
     }),
     ("socket", |_| number(call3(libc::SYS_socket, libc::AF_INET.into(), libc::SOCK_STREAM.into(), 0))),
-    ("abstract", |_| connect_abstract()),
     ("fork", |_| fork()),
     ("thread", |_| {
         let thread = std::thread::Builder::new().spawn(|| ())?;
@@ -75,11 +83,9 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     }),
     ("protect-too-long", |_| protect_too_long()),
     ("protect-too-much", |_| protect_too_much()),
-    ("hide-and-repeat", |_| hide_and_repeat()),
+    ("hide-and-repeat", |_| hide(8)),
     ("kill", |stage| number(call2(libc::SYS_kill, stage.parent.into(), 0))),
-    ("kill-thread", |stage| {
-        number(call3(libc::SYS_tgkill, stage.parent.into(), stage.parent.into(), libc::SIGABRT.into()))
-    }),
+    ("kill-thread", |stage| number(call3(libc::SYS_tgkill, stage.parent.into(), stage.parent.into(), 0))),
     ("ptrace", |stage| number(call4(libc::SYS_ptrace, libc::PTRACE_SEIZE.into(), stage.parent.into(), 0, 0))),
     ("read-memory", read_memory),
     ("raise-limit", |_| raise_limit()),
@@ -102,6 +108,8 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("close", |_| number(call1(libc::SYS_close, SOCKET.into()))),
     ("abort", |_| std::process::abort()),
     ("fault", |_| fault()),
+    ("hide-for-ever", |_| hide(usize::MAX)),
+    ("page-tables", |_| page_tables()),
     ("spin", |_| spin()),
     ("wait", |_| wait()),
     ("work", |_| work::work()),
@@ -109,7 +117,17 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
 
 /// Plays the attempt called `name`: what it got, or why it was refused. None if there is none of that name.
 pub fn play(name: &str, stage: &Stage) -> Option<Result<String>> {
-    ATTEMPTS.iter().find(|(known, _)| *known == name).map(|(_, attempt)| attempt(stage))
+    let groups = [
+        ATTEMPTS,
+        files::ATTEMPTS,
+        sockets::ATTEMPTS,
+        others::ATTEMPTS,
+        space::ATTEMPTS,
+        descriptors::ATTEMPTS,
+        kernel::ATTEMPTS,
+    ];
+    let mut all = groups.into_iter().flatten();
+    all.find(|(known, _)| *known == name).map(|(_, attempt)| attempt(stage))
 }
 
 /// How to say something on the socket.
@@ -150,7 +168,6 @@ const PRIVATE: i32 = libc::MAP_PRIVATE;
 const ANONYMOUS: i32 = libc::MAP_ANONYMOUS;
 
 /// An attempt that takes nothing of this process with it if it works.
-#[expect(unsafe_code, reason = "plays what a compromised process does")]
 fn call(
     number: libc::c_long,
     a: libc::c_long,
@@ -158,8 +175,13 @@ fn call(
     c: libc::c_long,
     d: libc::c_long,
 ) -> Result<libc::c_long> {
+    call6(number, [a, b, c, d, 0, 0])
+}
+
+#[expect(unsafe_code, reason = "plays what a compromised process does")]
+fn call6(number: libc::c_long, [a, b, c, d, e, f]: [libc::c_long; 6]) -> Result<libc::c_long> {
     // SAFETY: each attempt passes numbers, pointers to constants, or pointers to memory of its own that outlives the call.
-    let result = unsafe { libc::syscall(number, a, b, c, d, 0, 0) };
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(result) }
 }
 
@@ -249,9 +271,9 @@ fn protect_too_much() -> Result<String> {
 
 /// Fills memory and makes it inaccessible, again and again: `RLIMIT_DATA` counts what may be written now, not what was.
 #[expect(unsafe_code, reason = "plays what a compromised process does")]
-fn hide_and_repeat() -> Result<String> {
+fn hide(times: usize) -> Result<String> {
     const PIECE: usize = MANY / 4;
-    for _ in 0..8 {
+    for _ in 0..times {
         let piece = map(PIECE, READ | WRITE, PRIVATE | ANONYMOUS, -1)?;
         for page in 0..PIECE / PAGE {
             // SAFETY: within the mapping that was just made.
@@ -278,33 +300,17 @@ fn execute() -> Result<String> {
     number(call3(libc::SYS_execve, address(program), address(arguments.as_ptr()), address(&raw const arguments[1])))
 }
 
-#[expect(unsafe_code, reason = "plays what a compromised process does")]
-fn connect_abstract() -> Result<String> {
-    let socket = call3(libc::SYS_socket, libc::AF_UNIX.into(), libc::SOCK_STREAM.into(), 0)?;
-    // SAFETY: plain data, valid as zeroes.
-    let mut to: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    to.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    let name = b"\0lockgate-escape";
-    to.sun_path.iter_mut().zip(name).for_each(|(to, from)| *to = from.cast_signed() as libc::c_char);
-    let length = size_of::<libc::sa_family_t>() + name.len();
-    number(call3(libc::SYS_connect, socket, address(&raw const to), length.cast_signed() as libc::c_long))
+fn read_memory(stage: &Stage) -> Result<String> {
+    across(stage, libc::SYS_process_vm_readv)
 }
 
-fn read_memory(stage: &Stage) -> Result<String> {
+/// Moves eight bytes between this process and its parent.
+fn across(stage: &Stage, way: libc::c_long) -> Result<String> {
     let mut here = [0u8; 8];
     let to = libc::iovec { iov_base: here.as_mut_ptr().cast(), iov_len: here.len() };
     let from = libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(stage.address), iov_len: here.len() };
     let (to, from) = (address(&raw const to), address(&raw const from));
-    number(read_vectors(stage.parent.into(), to, from))
-}
-
-#[expect(unsafe_code, reason = "plays what a compromised process does")]
-fn read_vectors(process: libc::c_long, to: libc::c_long, from: libc::c_long) -> Result<libc::c_long> {
-    const ONE: libc::c_long = 1;
-    const NONE: libc::c_long = 0;
-    // SAFETY: both vectors are alive; the kernel checks what they point to.
-    let result = unsafe { libc::syscall(libc::SYS_process_vm_readv, process, to, ONE, from, ONE, NONE) };
-    if result < 0 { Err(Error::last_os_error()) } else { Ok(result) }
+    number(call6(way, [stage.parent.into(), to, 1, from, 1, 0]))
 }
 
 /// Enters the kernel as a program of 32 bits does, whose calls have other numbers: 20 is getpid there and writev here.
@@ -337,6 +343,24 @@ fn fault() -> Result<String> {
     let page = map(PAGE, 0, PRIVATE | ANONYMOUS, -1)?;
     // SAFETY: it is not sound, and is to end the process.
     Ok(unsafe { page.cast::<u8>().read_volatile() }.to_string())
+}
+
+/// Touches a page in each GiB of a reservation, and hides it again: each costs three pages of tables.
+#[expect(unsafe_code, reason = "plays what a compromised process does")]
+fn page_tables() -> Result<String> {
+    const SPACE: usize = 8 << 40;
+    const APART: usize = 1 << 30;
+    for round in 0..usize::MAX / PAGE {
+        let space = map(SPACE, 0, PRIVATE | ANONYMOUS | libc::MAP_NORESERVE, -1)?;
+        for at in (0..SPACE).step_by(APART) {
+            let page = space.wrapping_byte_add(at + round % 512 * PAGE);
+            protect(page, PAGE, READ | WRITE)?;
+            // SAFETY: within the mapping that was just made, in a page that may be written.
+            unsafe { page.cast::<u8>().write_volatile(1) };
+            protect(page, PAGE, 0)?;
+        }
+    }
+    Ok("filled the tables".into())
 }
 
 /// Uses CPU until it is ended.

@@ -16,6 +16,8 @@ use std::time::Duration;
 const SPLIT: u32 = 1;
 /// How long a reader may take for what it has.
 const READER: Duration = Duration::from_secs(30);
+/// How long a look may take as a whole: one that asks for ever would get on for ever.
+const LOOK: Duration = Duration::from_secs(120);
 
 impl Executor {
     /// What a component says of its functions. Runs its start functions and `describe`, never `transform`.
@@ -44,7 +46,7 @@ impl Executor {
 
     fn look(&self, task: &Task, deadline: Duration, mut input: Option<&mut dyn Input>) -> Result<Outcome> {
         let task = task.encode()?;
-        let (mut handle, _) = self.slot(deadline)?;
+        let (mut handle, _) = self.slot_within(deadline, Some(LOOK))?;
         while let Some(ask) = handle.receive()? {
             match ask.verb {
                 Verb::Hello { .. } => handle.answer(&ask, u64::from(VERSION), &[])?,

@@ -4,7 +4,7 @@
 //! A slot says that it gets on by changing a word in shared memory, which costs it nothing. A hostile one can change the
 //! word for ever: it then holds a slot of its own tenant, which is what its tenant pays for.
 
-use super::{OVERHEAD, Pool, Process, Slots, lock};
+use super::{Executor, OVERHEAD, Pool, Process, Slots, lock};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +35,8 @@ pub(super) struct Watch {
     since: Instant,
     /// When it was told to stop.
     stopped: Option<Instant>,
+    /// When it has to have ended, whatever it does until then.
+    until: Option<Instant>,
 }
 
 impl Watchdog {
@@ -63,7 +65,13 @@ impl Watchdog {
 
 impl Watch {
     pub(super) fn new(deadline: Duration, owes: Arc<AtomicBool>) -> Self {
-        Self { deadline, owes, seen: None, since: Instant::now(), stopped: None }
+        Self { deadline, owes, seen: None, since: Instant::now(), stopped: None, until: None }
+    }
+
+    /// The run as a whole may take this long.
+    pub(super) fn within(mut self, whole: Option<Duration>) -> Self {
+        self.until = whole.and_then(|whole| self.since.checked_add(whole));
+        self
     }
 
     /// The slot has been told to stop.
@@ -71,7 +79,7 @@ impl Watch {
         self.stopped.get_or_insert_with(Instant::now);
     }
 
-    /// How long the slot has not got on, or not stopped, if that is too long.
+    /// How long the slot has not got on, not stopped, or been over its time, if that is too long.
     fn overrun(&mut self, progress: u32, now: Instant) -> Option<Duration> {
         if self.seen != Some(progress) || self.owes.load(Ordering::Relaxed) {
             (self.seen, self.since) = (Some(progress), now);
@@ -80,30 +88,50 @@ impl Watch {
         // A slot that stops has something to tell still; what it says meanwhile is no reason to wait longer.
         let stopping = self.stopped.map(|stopped| now.saturating_duration_since(stopped));
         let stopping = stopping.filter(|stopping| *stopping > self.deadline.saturating_add(STOP));
-        stopping.or((silent > self.deadline.saturating_add(GRACE)).then_some(silent))
+        let late = self.until.and_then(|until| now.checked_duration_since(until));
+        stopping.or(late).or((silent > self.deadline.saturating_add(GRACE)).then_some(silent))
     }
 }
 
 fn look(pool: &Pool, memory: bool) {
-    let tenants: Vec<_> = lock(&pool.tenants).values().cloned().collect();
-    for tenant in tenants {
-        // One that is being started needs no watching yet.
-        let Ok(mut entry) = tenant.try_lock() else { continue };
-        let Some(executor) = entry.as_ref().map(|executor| Arc::clone(&executor.0)) else { continue };
-        let now = Instant::now();
-        let overrun = overrun(&mut lock(&executor.slots), now);
+    let mut watched = lock(&pool.watched);
+    watched.retain(|process| process.strong_count() > 0);
+    let processes: Vec<Arc<Process>> = watched.iter().filter_map(Weak::upgrade).collect();
+    drop(watched);
+    let now = Instant::now();
+    for process in &processes {
+        let overrun = overrun(&mut lock(&process.slots), now);
         if let Some(silent) = overrun {
             let cause = format!("a task slot has not got on for {} ms", silent.as_millis());
-            executor.kill(Error::new(code::EXECUTOR_OVERRAN, cause));
+            process.kill(Error::new(code::EXECUTOR_OVERRAN, cause));
         }
-        if memory && let Some(bytes) = resident(executor.pid).filter(|bytes| *bytes > executor.memory + OVERHEAD) {
-            let (has, may) = (bytes >> 20, executor.memory >> 20);
+        if memory && let Some(bytes) = resident(process.pid).filter(|bytes| *bytes > process.memory + OVERHEAD) {
+            let (has, may) = (bytes >> 20, process.memory >> 20);
             let cause = format!("the executor has {has} MiB of memory, it may have {may} MiB");
-            executor.kill(Error::new(code::EXECUTOR_MEMORY, cause));
+            process.kill(Error::new(code::EXECUTOR_MEMORY, cause));
         }
-        if idle(&executor, now) {
-            *entry = None;
+    }
+    drop(processes);
+    end_idle(pool, now);
+}
+
+/// Ends the executors that nobody has used for long, and forgets those that have died.
+fn end_idle(pool: &Pool, now: Instant) {
+    let mut ended = Vec::new();
+    lock(&pool.homes).retain(|_, entry| {
+        // One that is being started is in use.
+        let Ok(mut executor) = entry.try_lock() else { return true };
+        let over =
+            |executor: &Executor| Arc::strong_count(&executor.0) == 1 && (executor.0.ended() || idle(&executor.0, now));
+        if executor.as_ref().is_some_and(over) {
+            ended.extend(executor.take());
         }
+        // Whoever has just taken the entry is about to fill it.
+        executor.is_some() || Arc::strong_count(entry) > 1
+    });
+    if !ended.is_empty() {
+        // A process may take its time to end, and others are to be watched meanwhile. Without a thread it ends here.
+        let _ = thread::Builder::new().name("reaper".into()).spawn(move || drop(ended));
     }
 }
 
@@ -116,14 +144,16 @@ fn idle(executor: &Process, now: Instant) -> bool {
     slots.slots.iter().all(|slot| slot.link.is_some()) && now.saturating_duration_since(slots.idle) > IDLE
 }
 
-/// Bytes that a process has for itself: anonymous memory and page tables (proc_pid_status(5)).
+/// Bytes that a process has for itself: anonymous memory, what of it was swapped out, and page tables
+/// (proc_pid_status(5)).
 fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kilobytes = |key: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         line.trim().strip_suffix("kB")?.trim().parse().ok()
     };
-    Some((kilobytes("RssAnon:")? + kilobytes("VmPTE:").unwrap_or(0)) << 10)
+    let more = ["VmSwap:", "VmPTE:"].into_iter().filter_map(kilobytes).sum::<u64>();
+    Some((kilobytes("RssAnon:")? + more) << 10)
 }
 
 #[cfg(test)]
@@ -154,6 +184,15 @@ mod tests {
         let at = |ms: u64| Instant::now() + Duration::from_millis(ms);
         assert_eq!(watch.overrun(1, at(2_900)), None);
         assert!(watch.overrun(2, at(3_100)).is_some());
+    }
+
+    #[test]
+    fn a_run_of_bounded_length_is_over_however_well_it_gets_on() {
+        let owes = Arc::new(AtomicBool::new(true));
+        let mut watch = Watch::new(Duration::from_secs(1), owes).within(Some(Duration::from_secs(5)));
+        let start = watch.since;
+        assert_eq!(watch.overrun(1, start + Duration::from_millis(4_999)), None);
+        assert!(watch.overrun(2, start + Duration::from_millis(5_001)).is_some());
     }
 
     #[test]

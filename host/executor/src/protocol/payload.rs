@@ -2,8 +2,10 @@
 
 use crate::protocol::REGION_BYTES;
 use lockgate_core::error::code;
+use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::types::{Field, FunctionDescription};
 use lockgate_core::{Error, Result};
+use lockgate_sandbox::tame;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -109,9 +111,9 @@ pub struct FunctionUsage {
 pub struct LogLine {
     /// The node's index in the plan.
     pub node: u32,
-    /// `error`, `warn`, `info`, `debug`, `stdout` or `stderr`.
+    /// `error`, `warn`, `info`, `debug`, `stdout` or `stderr` ([`LogLine::checked`]).
     pub level: String,
-    /// The line, as the guest wrote it: show it only after control characters have been escaped.
+    /// The line. Show what was not [`LogLine::checked`] only after control characters have been escaped.
     pub text: String,
 }
 
@@ -150,6 +152,50 @@ pub struct Failed {
     pub help: Option<String>,
 }
 
+/// The most bytes of a cause that are shown.
+const MAX_CAUSE: usize = 4_096;
+/// The most bytes of what to do about it.
+const MAX_HELP: usize = 1_024;
+
+impl Usage {
+    /// Whether these can be the counters of a slot that runs `plan`: whoever sums and shows them need not look again.
+    ///
+    /// # Errors
+    /// `LG0902` if there are counters of nodes that are not in the plan, or of a function that is none or twice there.
+    pub fn check(&self, plan: &Plan) -> Result<()> {
+        let function =
+            |at: u32| plan.nodes.get(at as usize).is_some_and(|node| matches!(node.kind, NodeKind::Function(_)));
+        let ascending = self.functions.is_sorted_by(|(one, _), (next, _)| one < next);
+        if self.nodes.len() <= plan.nodes.len() && ascending && self.functions.iter().all(|(at, _)| function(*at)) {
+            return Ok(());
+        }
+        Err(Error::new(code::PROTOCOL_RANGE, "counters of what is not in the plan"))
+    }
+}
+
+impl LogLine {
+    /// What a slot that runs `plan` said at once, its texts bounded and fit to be shown: whoever wrote them may be hostile.
+    ///
+    /// # Errors
+    /// `LG0902` if there are more lines than a message holds, or one is of a node that is not in the plan or of no level.
+    pub fn checked(mut lines: Vec<Self>, plan: &Plan) -> Result<Vec<Self>> {
+        let known = |line: &Self| (line.node as usize) < plan.nodes.len() && LEVELS.contains(&line.level.as_str());
+        if lines.len() > LINES || !lines.iter().all(known) {
+            return Err(Error::new(code::PROTOCOL_RANGE, "log lines that no function of the plan can have written"));
+        }
+        lines.iter_mut().for_each(|line| line.text = tame(&line.text, MAX_LINE));
+        Ok(lines)
+    }
+}
+
+/// The most bytes of a log line that are shown: twice what the sandbox makes of a guest's.
+const MAX_LINE: usize = 8 << 10;
+
+/// The levels of log lines.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "stdout", "stderr"];
+/// The most log lines in a message: a line is bounded by the sandbox, so that these always fit in a region.
+pub(crate) const LINES: usize = 8;
+
 impl Failed {
     /// What crosses of an error.
     pub fn of(error: &Error) -> Self {
@@ -157,16 +203,16 @@ impl Failed {
             Some(place) => format!("{place}: {}", error.cause()),
             None => error.cause().to_owned(),
         };
-        let help = error.help_text().map(|help| bounded(help, 1_024));
-        Self { code: error.code().number(), cause: bounded(&cause, 4_096), help }
+        let help = error.help_text().map(|help| bounded(help, MAX_HELP));
+        Self { code: error.code().number(), cause: bounded(&cause, MAX_CAUSE), help }
     }
 
-    /// The error that crossed.
+    /// The error that crossed, its texts bounded and fit to be shown: whoever wrote them may be hostile.
     pub fn error(&self) -> Error {
         let known = lockgate_core::Code::from_number(self.code).unwrap_or(code::INTERNAL);
-        let error = Error::new(known, self.cause.clone());
+        let error = Error::new(known, tame(&self.cause, MAX_CAUSE));
         match &self.help {
-            Some(help) => error.help(help.clone()),
+            Some(help) => error.help(tame(help, MAX_HELP)),
             None => error,
         }
     }
@@ -205,3 +251,6 @@ fn bounded(text: &str, most: usize) -> String {
     let end = text.floor_char_boundary(most);
     format!("{}…", text.get(..end).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,8 +71,7 @@ impl Functions {
 /// Sends what the guests have logged since the last time.
 pub(super) fn send_logs(lines: &Lines, port: &mut Port) -> Result<()> {
     let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
-    // A line is bounded by the sandbox, so that a few of them always fit in a region.
-    lines.chunks(8).try_for_each(|part| port.post(Verb::Log, &payload::write(&part)?))
+    lines.chunks(payload::LINES).try_for_each(|part| port.post(Verb::Log, &payload::write(&part)?))
 }
 
 impl Udf for Functions {

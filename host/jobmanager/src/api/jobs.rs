@@ -7,13 +7,14 @@ use crate::model::job::{self, Deployment};
 use crate::model::label::Labels;
 use crate::model::{Kept, metrics};
 use crate::reconcile::Goal;
-use crate::service::Call;
 use crate::service::jobs::{Ask, NewJob, Upgrade};
+use crate::service::{Call, Service};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lockgate_core::job_state;
+use lockgate_core::placement::Waits;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::{Digest, Name, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,10 @@ pub(super) struct Job {
     parallelism: u32,
     /// Slots that it has.
     slots: u32,
+    /// What it waits for, if it wants slots and has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    waits_for: Option<WaitsFor>,
     /// How often it failed.
     failures: u64,
     /// What it failed of last.
@@ -73,6 +78,34 @@ pub(super) enum JobGoal {
     Cancel,
     /// To hold no slots until it is resumed.
     Suspend,
+}
+
+/// What a job waits for.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WaitsFor {
+    /// A TaskManager that offers all volumes that it reads and writes.
+    Volumes,
+    /// Free slots with enough memory.
+    Slots,
+    /// Its tenant's quota of slots.
+    QuotaSlots,
+    /// Its tenant's quota of memory.
+    QuotaMemory,
+    /// Its tenant's quota of fuel.
+    QuotaFuel,
+}
+
+impl From<Waits> for WaitsFor {
+    fn from(waits: Waits) -> Self {
+        match waits {
+            Waits::Volumes => Self::Volumes,
+            Waits::Slots => Self::Slots,
+            Waits::QuotaSlots => Self::QuotaSlots,
+            Waits::QuotaMemory => Self::QuotaMemory,
+            Waits::QuotaFuel => Self::QuotaFuel,
+        }
+    }
 }
 
 /// Why a job failed.
@@ -220,7 +253,8 @@ fn deployment(deployment: Deployment, all: bool) -> JobDeployment {
 }
 
 /// A job as the API shows it; its configuration only if `all`.
-fn show(job: job::Job, all: bool) -> Job {
+fn show(service: &Service, job: job::Job, all: bool) -> Job {
+    let waits_for = service.waits_for(&job).map(Into::into);
     let execution = job.execution;
     Job {
         state: execution.state,
@@ -233,6 +267,7 @@ fn show(job: job::Job, all: bool) -> Job {
         since: execution.since.into(),
         parallelism: job.wanted.desired,
         slots: execution.holds.map_or(0, |holds| holds.placed.parallelism()),
+        waits_for,
         failures: execution.history.failures,
         failure: execution.failure.map(|failure| JobFailure { code: failure.code, cause: failure.cause }),
         deployment: deployment(job.deployment, all),
@@ -245,8 +280,8 @@ fn show(job: job::Job, all: bool) -> Job {
     }
 }
 
-fn answer(kept: Kept<job::Job>, all: bool) -> Response {
-    tagged(StatusCode::OK, kept.revision, show(kept.record, all))
+fn answer(api: &Api, kept: Kept<job::Job>, all: bool) -> Response {
+    tagged(StatusCode::OK, kept.revision, show(&api.service, kept.record, all))
 }
 
 /// A tenant's jobs.
@@ -259,7 +294,7 @@ pub(super) async fn list_jobs(
     Narrowed(filter): Narrowed,
 ) -> Result<Json<List<Job>>, Problem> {
     let page = api.service.jobs(&call, &tenant, &filter).await?;
-    Ok(Json(List::of(page, |kept| show(kept.record, false))))
+    Ok(Json(List::of(page, |kept| show(&api.service, kept.record, false))))
 }
 
 /// Creates a job from a bundle.
@@ -276,7 +311,7 @@ pub(super) async fn create_job(
     let new = NewJob { bundle, parameters, parallelism, labels };
     let job = api.service.create_job(&call, key.as_ref(), &tenant, &new).await?;
     let location = format!("/api/v1/tenants/{tenant}/jobs/{}", job.thing.record.name);
-    Ok(made(job.replayed, job.thing.revision, &location, show(job.thing.record, true)))
+    Ok(made(job.replayed, job.thing.revision, &location, show(&api.service, job.thing.record, true)))
 }
 
 /// A job.
@@ -289,7 +324,7 @@ pub(super) async fn get_job(
     At((tenant, job)): At<(Name, Name)>,
 ) -> Result<Response, Problem> {
     let (kept, all) = api.service.job(&call, &tenant, &job).await?;
-    Ok(answer(kept, all))
+    Ok(answer(&api, kept, all))
 }
 
 /// Gives a job other labels.
@@ -303,7 +338,7 @@ pub(super) async fn change_job(
     IfMatch(precondition): IfMatch,
     Input { value, .. }: Input<ChangeJob>,
 ) -> Result<Response, Problem> {
-    Ok(answer(api.service.label_job(&call, &tenant, &job, &value.labels, precondition).await?, true))
+    Ok(answer(&api, api.service.label_job(&call, &tenant, &job, &value.labels, precondition).await?, true))
 }
 
 /// Takes a job to another version, other values of its parameters or another parallelism.
@@ -319,7 +354,7 @@ pub(super) async fn upgrade_job(
 ) -> Result<Response, Problem> {
     let UpgradeJob { bundle, fallback, parameters, parallelism } = value;
     let upgrade = Upgrade { bundle, fallback, parameters, parallelism };
-    Ok(answer(api.service.upgrade_job(&call, &tenant, &job, &upgrade, precondition).await?, true))
+    Ok(answer(&api, api.service.upgrade_job(&call, &tenant, &job, &upgrade, precondition).await?, true))
 }
 
 /// Deletes a job that has ended.
@@ -349,7 +384,7 @@ macro_rules! asks {
             IfMatch(precondition): IfMatch,
         ) -> Result<Response, Problem> {
             let kept = api.service.ask(&call, &tenant, &job, Ask::$ask, precondition).await?;
-            Ok(answer(kept, false))
+            Ok(answer(&api, kept, false))
         }
     )*};
 }

@@ -1,6 +1,7 @@
 //! The routes, driven as HTTP: who gets in where, and what requests and answers look like.
 
 mod access;
+mod backup;
 mod http;
 mod real;
 

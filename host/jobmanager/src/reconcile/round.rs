@@ -4,9 +4,20 @@ use super::advance::advance;
 use super::orders::View;
 use super::{Facts, Goal, Job, Phase, Settings, Step};
 use lockgate_core::job_state::State;
-use lockgate_core::placement::{self, JobId, Lease, Placed, Quota, place};
+use lockgate_core::placement::{self, JobId, Lease, Placed, Quota, Waits, place};
 use lockgate_core::{Name, UnixMillis};
 use std::collections::BTreeMap;
+
+/// What one look at everything says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// What to do next.
+    pub steps: Vec<Step>,
+    /// What the jobs wait for that want slots and have none.
+    pub waiting: BTreeMap<JobId, Waits>,
+    /// When a job is to be started again: time alone gives something to do then.
+    pub next: Option<UnixMillis>,
+}
 
 /// What to do next, so that what is so becomes what is wanted. Whoever calls this carries out the steps, all or some or
 /// none of them, in any order, and calls it again with what is so then; it says nothing when nothing is to be done
@@ -20,6 +31,11 @@ pub fn reconcile(
     settings: &Settings,
     now: UnixMillis,
 ) -> Vec<Step> {
+    look(jobs, facts, quotas, settings, now).steps
+}
+
+/// The same, and what is only told.
+pub fn look(jobs: &[Job], facts: &Facts, quotas: &BTreeMap<Name, Quota>, settings: &Settings, now: UnixMillis) -> Look {
     let view = View::new(facts, settings, now);
     let candidates: Vec<placement::Job> = jobs.iter().filter_map(|job| candidate(job, &view)).collect();
     let placement = place(&candidates, &view.offers(), quotas, &settings.rules, now);
@@ -34,7 +50,9 @@ pub fn reconcile(
         }
     }
     steps.extend(view.tell(jobs));
-    steps
+    let retries = jobs.iter().filter(|job| job.execution.state == State::Restarting);
+    let next = retries.filter_map(|job| job.execution.retry_at).filter(|at| *at > now).min();
+    Look { steps, waiting: placement.waiting, next }
 }
 
 /// A job as placement is to see it; none if it wants no slots.

@@ -2,17 +2,23 @@
 //! number of new attempts when another change came in between.
 
 use crate::audit::{Event, export};
+use crate::backup::{self, Contents, Recipient};
+use crate::bundles::Bundles;
 use crate::model::record::{decode, encode};
 use crate::model::{Kept, Record};
 use crate::store::{Batch, Entry, Expect, Key, Store};
 use futures_util::future::BoxFuture;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use std::io::Write;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// How often a change is tried again when another one came in between.
 const ATTEMPTS: u32 = 16;
+
+/// What a backup is written to.
+pub type Sink = Box<dyn Write + Send>;
 
 /// A [`Store`] behind a pointer, so that what is above it need not be generic.
 trait Keeper: Send + Sync {
@@ -21,6 +27,7 @@ trait Keeper: Send + Sync {
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<u64>>;
     fn revision(&self) -> watch::Receiver<u64>;
     fn audit(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<(Vec<String>, u64)>>;
+    fn backup<'a>(&'a self, bundles: &'a Bundles, to: &'a Recipient, sink: Sink) -> BoxFuture<'a, Result<Contents>>;
 }
 
 impl<S: Store> Keeper for S {
@@ -42,6 +49,10 @@ impl<S: Store> Keeper for S {
 
     fn audit(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<(Vec<String>, u64)>> {
         Box::pin(export::lines(self, after, limit))
+    }
+
+    fn backup<'a>(&'a self, bundles: &'a Bundles, to: &'a Recipient, sink: Sink) -> BoxFuture<'a, Result<Contents>> {
+        Box::pin(async move { Ok(backup::write(self, bundles, Some(to), sink).await?.0) })
     }
 }
 
@@ -110,6 +121,14 @@ impl Records {
     /// `LG12nn` if the store cannot be read.
     pub async fn audit(&self, after: u64, limit: usize) -> Result<(Vec<String>, u64)> {
         self.0.audit(after, limit).await
+    }
+
+    /// Writes a backup of everything and of `bundles` to `sink`, encrypted.
+    ///
+    /// # Errors
+    /// As [`backup::write`].
+    pub async fn backup(&self, bundles: &Bundles, recipient: &Recipient, sink: Sink) -> Result<Contents> {
+        self.0.backup(bundles, recipient, sink).await
     }
 
     /// Does `work`, which reads and commits, again as long as another change comes in between.

@@ -65,6 +65,15 @@ impl Service {
         self.list(call, &keys::tenants(), filter).await
     }
 
+    /// Whether a tenant's jobs may run, for the parts of the JobManager that act by themselves.
+    ///
+    /// # Errors
+    /// `LG12nn` if it cannot be read.
+    pub async fn is_active(&self, name: &Name) -> Result<bool> {
+        let kept = self.records.get::<Tenant>(&keys::tenant(name)).await?;
+        Ok(kept.is_some_and(|kept| kept.record.state == State::Active))
+    }
+
     /// The names of all tenants that are not closed, for the parts of the JobManager that act by themselves.
     ///
     /// # Errors

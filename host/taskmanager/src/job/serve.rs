@@ -27,8 +27,10 @@ pub(super) struct Stopped {
 }
 
 impl From<Error> for Stopped {
+    /// That no executor can be had is taken as its death: after one there may be no memory or process for a while.
     fn from(error: Error) -> Self {
-        Self { error, died: false }
+        let died = [code::EXECUTOR_START, code::EXECUTOR_NOT_STARTED, code::EXECUTOR_FULL].contains(&error.code());
+        Self { error, died }
     }
 }
 
@@ -48,6 +50,7 @@ pub(super) fn serve(
     let mut served = Served {
         slot,
         task,
+        plan,
         coordinator,
         events,
         writers,
@@ -101,6 +104,7 @@ struct Served<'a> {
     slot: u32,
     /// What it is to do.
     task: &'a [u8],
+    plan: &'a Plan,
     coordinator: &'a Coordinator,
     events: &'a Events,
     /// By the plan's index.
@@ -144,20 +148,26 @@ impl Served<'_> {
             Verb::Commit { epoch } => {
                 self.open_epoch(epoch)?;
                 let commit: Commit = payload::read(&handle.bytes(ask)?)?;
+                commit.usage.check(self.plan)?;
                 self.commit(commit)?;
                 handle.answer(ask, 0, &[])?;
             }
             Verb::Log => {
-                let lines: Vec<LogLine> = payload::read(&handle.bytes(ask)?)?;
+                let lines = LogLine::checked(payload::read(&handle.bytes(ask)?)?, self.plan)?;
                 handle.answer(ask, 0, &[])?;
                 self.events.send(Event::Log { slot: self.slot, lines });
             }
             Verb::Usage => {
                 let usage: Usage = payload::read(&handle.bytes(ask)?)?;
+                usage.check(self.plan)?;
                 handle.answer(ask, 0, &[])?;
                 self.events.send(Event::Usage { slot: self.slot, usage });
             }
-            Verb::End => return payload::read(&handle.bytes(ask)?).map(Some),
+            Verb::End => {
+                let end: End = payload::read(&handle.bytes(ask)?)?;
+                end.usage.check(self.plan)?;
+                return Ok(Some(end));
+            }
         }
         Ok(None)
     }

@@ -2,6 +2,7 @@
 //! be told from what is not there.
 
 use super::{Answer, Site, callers};
+use crate::backup::Identity;
 use crate::world::{keys, name, package};
 use axum::body::Body;
 use axum::extract::Request;
@@ -23,6 +24,7 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("GET /api/v1/task-managers",                                            [200, 404, 404, 404, 404, 404, 404]),
     ("GET /metrics",                                                         [200, 404, 200, 200, 200, 404, 200]),
     ("GET /api/v1/audit",                                                    [200, 200, 200, 404, 404, 200, 200]),
+    ("POST /api/v1/backup",                                                  [200, 404, 404, 404, 404, 404, 404]),
     ("GET /api/v1/tenants",                                                  [200, 200, 200, 200, 200, 200, 200]),
     ("POST /api/v1/tenants",                                                 [201, 403, 404, 404, 404, 404, 404]),
     ("GET /api/v1/tenants/{tenant}",                                         [200, 200, 200, 200, 200, 200, 404]),
@@ -92,6 +94,9 @@ fn body(site: &Site, route: &str) -> (&'static str, Vec<u8>) {
     let bundle = || package("acme", "late", 1, None, world.now()).to_bytes().unwrap();
     let json = |value: serde_json::Value| ("application/json", value.to_string().into_bytes());
     match route {
+        "POST /api/v1/backup" => {
+            json(serde_json::json!({ "recipient": Identity::generate().unwrap().recipient().to_string() }))
+        }
         "POST /api/v1/tenants" => json(serde_json::json!({ "name": "fresh" })),
         "PATCH /api/v1/tenants/{tenant}" => json(serde_json::json!({ "suspended": false })),
         "PUT /api/v1/members/{principal}" => json(serde_json::json!({ "roles": ["auditor"] })),

@@ -1,11 +1,13 @@
 //! What a job has come to: written by the reconciler and by what TaskManagers report, with the events that users follow and
 //! what the tenant no longer takes up once a job has ended.
 
+use crate::audit::Event;
 use crate::model::bundle::Bundle;
 use crate::model::event::Kind;
 use crate::model::exception::{Exception, MAX_EXCEPTIONS, MAX_SAMPLES};
 use crate::model::job::Job;
 use crate::model::metrics::Metrics;
+use crate::model::trust::OPERATOR;
 use crate::model::{Kept, keys};
 use crate::reconcile::{Execution, Failure};
 use crate::service::chain::KeptMarks;
@@ -13,10 +15,12 @@ use crate::service::{Change, Service, events};
 use crate::store::Key;
 use lockgate_core::bundle::ReadLimits;
 use lockgate_core::error::code;
-use lockgate_core::placement::JobId;
+use lockgate_core::job_state::State;
+use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::verify::{Admission, Request, learn};
-use lockgate_core::{Error, Name, Result};
+use lockgate_core::{Error, Name, Result, Timestamp};
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 impl Service {
     /// Jobs of all tenants, at most `limit` of them behind `after`: what the reconciler looks at. The key is where to go on.
@@ -27,13 +31,21 @@ impl Service {
         self.records.scan(&keys::all_jobs(), after, limit).await
     }
 
-    /// The jobs of a tenant that must not run any more, and why: revoked, expired or not covered by the tenant's policy any
-    /// more. To be looked at whenever a document changes and time has passed.
+    /// Rises with every document of the operator's and of the tenant's: when jobs are to be held against them anew.
+    ///
+    /// # Errors
+    /// `LG12nn` if they cannot be read.
+    pub async fn documents_revision(&self, tenant: &Name) -> Result<u64> {
+        Ok(self.newest(OPERATOR).await?.revision.max(self.newest(tenant).await?.revision))
+    }
+
+    /// Those of `jobs`, all of one tenant, that must not run any more, and why: revoked, expired or not covered by the
+    /// tenant's policy any more. To be looked at whenever a document changes and time has passed.
     ///
     /// # Errors
     /// `LG12nn` if they cannot be read; `LG1014` and `LG04nn` if the tenant's documents do not hold together, in which case
     /// nothing is known of its jobs.
-    pub async fn refused_jobs(&self, tenant: &Name) -> Result<BTreeMap<JobId, Failure>> {
+    pub async fn refused_jobs(&self, tenant: &Name, jobs: &[&Job]) -> Result<BTreeMap<JobId, Failure>> {
         let set = self.document_set(tenant).await?;
         let kept = self.marks(tenant).await?;
         let marks = KeptMarks::of(kept.as_ref(), self.now());
@@ -49,21 +61,16 @@ impl Service {
         };
         // Documents that are refused say nothing about any job.
         learn(&request)?;
-        let (jobs, mut after, mut refused) = (keys::jobs(tenant), None, BTreeMap::new());
-        loop {
-            let found = self.records.scan::<Job>(&jobs, after.as_ref(), 100).await?;
-            let Some((last, _)) = found.last() else { return Ok(refused) };
-            after = Some(last.clone());
-            for (_, kept) in found.into_iter().filter(|(_, kept)| kept.record.counts()) {
-                let job = kept.record;
-                let bundle = self.records.get::<Bundle>(&keys::bundle(tenant, &job.deployment.bundle)).await?;
-                let Some(bundle) = bundle else { continue };
-                if let Err(error) = bundle.record.reliance.review(&request) {
-                    let failure = Failure::new(error.code(), error.cause(), true, self.now().into());
-                    refused.insert(JobId { tenant: tenant.clone(), name: job.name }, failure);
-                }
+        let mut refused = BTreeMap::new();
+        for job in jobs.iter().filter(|job| job.counts()) {
+            let bundle = self.records.get::<Bundle>(&keys::bundle(tenant, &job.deployment.bundle)).await?;
+            let Some(bundle) = bundle else { continue };
+            if let Err(error) = bundle.record.reliance.review(&request) {
+                let failure = Failure::new(error.code(), error.cause(), true, self.now().into());
+                refused.insert(JobId { tenant: tenant.clone(), name: job.name.clone() }, failure);
             }
         }
+        Ok(refused)
     }
 
     /// Writes what a job has come to, if it is still at `revision`; the revision that it has now.
@@ -102,7 +109,21 @@ impl Service {
             events::append(&mut change, &mut job, self.now(), Kind::State, text, None)?;
         }
         change.replace(keys::job(tenant, name), revision, &job)?;
+        change.event(recorded(&job, old, self.now()));
         self.records.commit(change).await
+    }
+
+    /// Notes what jobs wait for that want slots and have none. It is known anew after every look and so is not stored.
+    pub(crate) fn note_waiting(&self, waiting: BTreeMap<JobId, Waits>) {
+        *self.waiting.write().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+
+    /// What a job waits for, if it waits for slots.
+    pub fn waits_for(&self, job: &Job) -> Option<Waits> {
+        let id = JobId { tenant: job.tenant.clone(), name: job.name.clone() };
+        let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
+        let waits = matches!(job.state(), State::Created | State::Restarting) && job.execution.holds.is_none();
+        waiting.get(&id).copied().filter(|_| waits)
     }
 
     /// Adds lines that a job's functions wrote to its events, at most 100 at once.
@@ -167,5 +188,19 @@ impl Service {
             self.records.commit(change).await.map(drop)
         };
         self.records.attempt(attempt).await
+    }
+}
+
+/// What the audit log says of a change that nobody asked for by a request.
+fn recorded(job: &Job, old: State, now: Timestamp) -> Event {
+    let execution = &job.execution;
+    let event = Event::system(now, "drive-job", super::resource(&job.tenant, &job.name).to_string());
+    let event = Event { tenant: Some(job.tenant.clone()), ..event };
+    let event = event.detail("id", job.id.clone()).detail("epoch", execution.epoch.to_string());
+    let event = event.detail("version", execution.release.version.to_string());
+    let event = event.detail("from", old.as_str()).detail("to", execution.state.as_str());
+    match &execution.failure {
+        Some(failure) if old != execution.state => event.detail("failure", failure.code.clone()),
+        _ => event,
     }
 }

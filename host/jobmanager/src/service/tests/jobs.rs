@@ -4,18 +4,18 @@ use super::audited;
 use crate::access::{Action, Role};
 use crate::fair_use::Kind as QuotaKind;
 use crate::model::exception::{Exception, Sample};
-use crate::model::trust::Kind as TrustKind;
-use crate::reconcile::{Facts, Failure, Goal};
+use crate::reconcile::{Failure, Goal};
 use crate::service::changes::Precondition;
 use crate::service::events::Followed;
 use crate::service::jobs::{Ask, NewJob, Upgrade};
+use crate::service::tenants::TenantChange;
 use crate::service::{Filter, IdempotencyKey};
-use crate::world::{World, admin, call, caller, deployer, keys, name, new_job, operator, package, viewer};
+use crate::world::{World, admin, call, caller, deployer, name, new_job, operator, package, viewer};
 use lockgate_core::error::code;
 use lockgate_core::job_state::State;
-use lockgate_core::trust::create;
 use lockgate_core::{Digest, UnixMillis};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 async fn state(world: &World, job: &str, to: State) {
     let kept = world.service.job(&viewer("acme"), &name("acme"), &name(job)).await.unwrap().0;
@@ -279,29 +279,13 @@ async fn scopes_narrow_what_roles_allow() {
 }
 
 #[tokio::test]
-async fn what_is_revoked_must_not_run_any_more() {
-    let world = World::empty().await;
-    world.tenant("acme").await;
-    let acme = name("acme");
-    let package = world.job("acme", "late").await;
-    assert!(world.service.refused_jobs(&acme).await.unwrap().is_empty());
-    let mut status = world.tenant_status(&acme, BTreeMap::from([(name("late"), package.release().unwrap())]));
-    status.revoked_digests = vec![package.envelope.payload_digest()];
-    let status = create(&status, &[&keys(&acme).tenant_status]).unwrap();
-    world.service.upload_trust(&admin("acme"), Some(&acme), TrustKind::Status, &status).await.unwrap();
-    let refused = world.service.refused_jobs(&acme).await.unwrap();
-    let failure = refused.values().next().unwrap();
-    assert_eq!((failure.code.as_str(), failure.permanent), ("LG0419", true));
-}
-
-#[tokio::test]
 async fn what_is_asked_comes_about_without_any_task_manager() {
     let world = World::empty().await;
     world.tenant("acme").await;
     world.job("acme", "late").await;
     let settle = async |world: &World| {
         for _ in 0..5 {
-            crate::control::round(&world.service, &Facts::default()).await.unwrap();
+            crate::control::Keeper::new(Arc::clone(&world.service)).round().await.unwrap();
         }
         world.service.job(&viewer("acme"), &name("acme"), &name("late")).await.unwrap().0.record.state()
     };
@@ -310,6 +294,12 @@ async fn what_is_asked_comes_about_without_any_task_manager() {
     assert_eq!(settle(&world).await, State::Suspended);
     ask(&world, Ask::Resume).await.unwrap();
     assert_eq!(settle(&world).await, State::Created);
+    for (suspended, state) in [(true, State::Suspended), (false, State::Created)] {
+        let change = TenantChange { suspended: Some(suspended), labels: None };
+        let any = Precondition::Unstated;
+        world.service.change_tenant(&operator(), &name("acme"), &change, &any).await.unwrap();
+        assert_eq!(settle(&world).await, state, "as its tenant");
+    }
     ask(&world, Ask::Cancel).await.unwrap();
     assert_eq!(settle(&world).await, State::Canceled);
     assert_eq!(used(&world, QuotaKind::Slots).await, 0);

@@ -1,11 +1,16 @@
 //! A program that plays a compromised executor, and for each the TaskManager that started it.
 //!
-//! `compromised host WALLS ATTEMPT` starts itself in the jail, listens to what is said on the socket, and writes what
-//! came of it as one line of JSON. It is a process of its own so that it can run as another user and be killed.
+//! `compromised host WALLS ATTEMPT...` starts itself in the jail for each attempt, listens to what is said on the socket,
+//! and writes what came of it as a line of JSON. It is a process of its own so that it can run as another user and be
+//! killed.
 //! `compromised on MACHINE PROGRAM ARGUMENTS` executes a program that sees a machine which lacks something.
 //! `compromised jailed ...` is what it starts: it raises WALLS (a list with commas, see [`Raised`]) in the order that an
 //! executor does and then plays ATTEMPT. With a wall left out a test shows what that wall alone stops.
+//! `compromised executor` is a real executor, as a TaskManager starts it, whose slots turn on the TaskManager: see
+//! [`slot`].
 #![forbid(unsafe_code)]
+
+mod slot;
 
 use lockgate_executor::jail::attempt::{self, MEMORY, Machine, SIGNAL, SOCKET, Stage, Voice, WAKE};
 use lockgate_executor::jail::{self, Cause, Namespaces, Policy, Profile, ResourceLimits, Walls};
@@ -14,14 +19,31 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 use serde_json::{Value, json};
 use std::error::Error;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, ExitCode};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-fn main() -> Outcome<()> {
+fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "executor") {
+        return lockgate_executor::testing::compromised(slot::play);
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Outcome<()> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "on", machine, program, ref arguments @ ..] => {
@@ -34,14 +56,19 @@ fn main() -> Outcome<()> {
             machine.enter()?;
             Err(Command::new(program).args(arguments).exec().into())
         }
-        [_, "host", walls, attempt] => {
-            println!("{}", host(walls, attempt)?);
+        [_, "host", walls, ref attempts @ ..] => {
+            let open = Open::new()?;
+            for attempt in attempts {
+                println!("{}", host(walls, attempt, open.port)?);
+            }
             Ok(())
         }
-        [_, "jailed", walls, attempt, parent, address] => {
-            jailed(&Raised::of(walls), attempt, Stage { parent: parent.parse()?, address: address.parse()? })
-        }
-        _ => Err("host WALLS ATTEMPT".into()),
+        [_, "jailed", walls, attempt, parent, address, port] => jailed(
+            &Raised::of(walls),
+            attempt,
+            Stage { parent: parent.parse()?, address: address.parse()?, port: port.parse()? },
+        ),
+        _ => Err("host WALLS ATTEMPT...".into()),
     }
 }
 
@@ -62,15 +89,40 @@ impl Raised {
     }
 }
 
+/// What the process that starts others has open, as a TaskManager has: sockets on which it listens.
+struct Open {
+    port: u16,
+    path: String,
+    _sockets: (TcpListener, UnixListener, UnixListener),
+}
+
+impl Open {
+    fn new() -> Outcome<Self> {
+        let tcp = TcpListener::bind("127.0.0.1:0")?;
+        let name = format!("lockgate-escape-{}", std::process::id());
+        let path = format!("/tmp/{name}");
+        let unnamed = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+        Ok(Self { port: tcp.local_addr()?.port(), _sockets: (tcp, UnixListener::bind(&path)?, unnamed), path })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 /// Starts the jailed process and reports how it went. It has ten seconds.
-fn host(walls: &str, attempt: &str) -> Outcome<Value> {
+fn host(walls: &str, attempt: &str, port: u16) -> Outcome<Value> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let descriptors = vec![theirs, code()?, eventfd(1, EventfdFlags::CLOEXEC)?, eventfd(0, EventfdFlags::CLOEXEC)?];
+    let bell = |count| eventfd(count, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let descriptors = vec![theirs, code()?, bell(1)?, bell(0)?];
     let namespaces = if Raised::of(walls).has("namespaces") { Namespaces::Try } else { Namespaces::Without };
     let parent = std::process::id().to_string();
-    static SECRET: u64 = 42;
+    static SECRET: AtomicU64 = AtomicU64::new(42);
     let address = (&raw const SECRET).addr().to_string();
-    let arguments = ["compromised", "jailed", walls, attempt, &parent, &address];
+    let port = port.to_string();
+    let arguments = ["compromised", "jailed", walls, attempt, &parent, &address, &port];
     let mut child = jail::spawn("/proc/self/exe".as_ref(), &arguments, descriptors, namespaces)?;
     let mut said: Vec<String> = Vec::new();
     let mut buffer = vec![0; 4096];
@@ -95,6 +147,7 @@ fn host(walls: &str, attempt: &str) -> Outcome<Value> {
         Cause::Signal(number) => ("signal", number),
     };
     Ok(json!({
+        "attempt": attempt,
         "namespaces": child.has_namespaces(),
         "said": said,
         "hung": alive,

@@ -1,0 +1,143 @@
+//! What a tenant's administrator and the operator ask for, each change with the requests that it takes.
+
+use super::driver::Client;
+use super::https::{Answer, Https};
+use super::papers;
+use lockgate_core::Name;
+use rustls::ClientConfig;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A tenant with its administrator's token and its root.
+#[derive(Clone)]
+pub struct Tenant {
+    pub name: Name,
+    pub token: String,
+    pub root: Vec<u8>,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Create { job: u64, version: u64, weight: u64 },
+    Upgrade { job: u64, version: u64 },
+    Set { job: u64, weight: u64 },
+    Label { job: u64, label: u64 },
+    Cancel { job: u64 },
+    Stop { job: u64 },
+    Delete { job: u64 },
+    Token { label: u64 },
+    Revoke { label: u64 },
+    Quota { value: u64, first: bool },
+}
+
+/// A tenant's connection, and the operator's.
+pub struct Connection {
+    pub address: SocketAddr,
+    pub tls: Arc<ClientConfig>,
+    pub operator: String,
+    pub tenant: Tenant,
+    pub own: Option<Https>,
+}
+
+fn weight(weight: u64) -> Value {
+    json!({ "weight": format!("0.{weight:02}") })
+}
+
+impl Client<Change> for Connection {
+    fn ask(&mut self, change: &Change) -> bool {
+        self.try_ask(change).is_some()
+    }
+}
+
+impl Connection {
+    fn try_ask(&mut self, change: &Change) -> Option<()> {
+        let mut own = match self.own.take() {
+            Some(own) => own,
+            None => Https::connect(self.address, &self.tls, &self.tenant.token)?,
+        };
+        let at = format!("/api/v1/tenants/{}", self.tenant.name);
+        let job = |job: &u64| format!("{at}/jobs/job-{job}");
+        let expect = |answer: Answer, status: u16| {
+            assert_eq!(answer.status, status, "{change:?}: {}", answer.body);
+        };
+        match change {
+            Change::Create { job, version, weight: hundredths } => {
+                let bundle = self.publish(&mut own, *job, *version)?;
+                let body = json!({ "bundle": bundle, "parameters": weight(*hundredths) });
+                expect(own.json(&format!("POST {at}/jobs"), &[], &body)?, 201);
+            }
+            Change::Upgrade { job: number, version } => {
+                let bundle = self.publish(&mut own, *number, *version)?;
+                expect(own.json(&format!("POST {}/upgrade", job(number)), &[], &json!({ "bundle": bundle }))?, 200);
+            }
+            Change::Set { job: number, weight: hundredths } => {
+                let body = json!({ "parameters": weight(*hundredths) });
+                expect(own.json(&format!("POST {}/upgrade", job(number)), &[], &body)?, 200);
+            }
+            Change::Label { job: number, label } => {
+                let body = json!({ "labels": { "n": label.to_string() } });
+                expect(own.json(&format!("PATCH {}", job(number)), &[("If-Match", "*")], &body)?, 200);
+            }
+            Change::Cancel { job: number } => {
+                expect(own.json(&format!("POST {}/cancel", job(number)), &[], &Value::Null)?, 200);
+            }
+            Change::Stop { job: number } => {
+                expect(own.json(&format!("POST {}/stop", job(number)), &[], &Value::Null)?, 200);
+            }
+            Change::Delete { job: number } => loop {
+                // It has to end first, which is the reconciler's to see to.
+                let answer = own.json(&format!("DELETE {}", job(number)), &[], &Value::Null)?;
+                if answer.status == 204 {
+                    break;
+                }
+                assert_eq!((answer.status, answer.json()["code"].as_str()), (409, Some("LG1012")), "{}", answer.body);
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            },
+            Change::Token { label } => {
+                let body = json!({ "label": label.to_string(), "days": 1 });
+                expect(own.json(&format!("POST {at}/tokens"), &[], &body)?, 201);
+            }
+            Change::Revoke { label } => {
+                let id = self.token(&mut own, &at, *label)?;
+                expect(own.json(&format!("DELETE {at}/tokens/{id}"), &[], &Value::Null)?, 204);
+            }
+            Change::Quota { value, first } => {
+                let mut operator = Https::connect(self.address, &self.tls, &self.operator)?;
+                let replaces: &[(&str, &str)] = if *first { &[] } else { &[("If-Match", "*")] };
+                let body = json!({ "set": { "tokens": value } });
+                expect(operator.json(&format!("PUT {at}/quota"), replaces, &body)?, 200);
+            }
+        }
+        self.own = Some(own);
+        Some(())
+    }
+
+    /// Makes a version the current one of its job and uploads its bundle; the bundle's digest.
+    fn publish(&self, own: &mut Https, job: u64, version: u64) -> Option<String> {
+        let (tenant, name) = (&self.tenant.name, format!("job-{job}"));
+        let package = papers::bundle(tenant, &name, version);
+        let status = papers::status(tenant, &name, &package, &self.tenant.root);
+        let (digest, bytes) = papers::file(&package);
+        let at = format!("/api/v1/tenants/{tenant}");
+        let answer = own.send(&format!("POST {at}/trust/status"), "application/json", &[], &status)?;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer = own.send(&format!("PUT {at}/bundles/{digest}"), "application/octet-stream", &[], &bytes)?;
+        assert!([200, 201].contains(&answer.status), "{}", answer.body);
+        Some(digest.to_string())
+    }
+
+    /// The id of the token with this label.
+    fn token(&self, own: &mut Https, at: &str, label: u64) -> Option<String> {
+        let (mut cursor, label) = (String::new(), label.to_string());
+        loop {
+            let page = own.send(&format!("GET {at}/tokens?limit=200{cursor}"), "", &[], b"")?.json();
+            let mut tokens = page["items"].as_array().expect("tokens").iter();
+            if let Some(found) = tokens.find(|token| token["label"] == *label) {
+                return Some(found["id"].as_str().expect("an id").to_owned());
+            }
+            cursor = format!("&cursor={}", page["next"].as_str().expect("the token is there"));
+        }
+    }
+}
