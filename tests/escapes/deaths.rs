@@ -22,8 +22,11 @@ fn honest() -> Prepared {
     job
 }
 
-fn kill(executors: &Executors) {
-    let executor = executors.of(&Name::new("mallory").expect("a name")).expect("an executor");
+/// Kills the tenant's executor, or the one that its job got for itself after the first death.
+fn kill(executors: &Executors, alone: bool) {
+    let (tenant, job) = (Name::new("mallory").expect("a name"), honest().identity.name);
+    let executor = if alone { executors.alone(&tenant, &job) } else { executors.of(&tenant) };
+    let executor = executor.expect("an executor");
     let pid = Pid::from_raw(executor.pid().cast_signed()).expect("a pid");
     kill_process(pid, Signal::KILL).expect("a signal");
 }
@@ -41,7 +44,11 @@ fn an_executor_killed_in_the_middle_costs_no_record() {
     let (commits, restarts) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let (killer, restarted) = (Arc::clone(&executors), Arc::clone(&restarts));
     let watch = move |event: &Event, _: &_| match event {
-        Event::Committed { .. } if [3, 9].contains(&commits.fetch_add(1, Ordering::Relaxed)) => kill(&killer),
+        Event::Committed { .. } => match commits.fetch_add(1, Ordering::Relaxed) {
+            3 => kill(&killer, false),
+            9 => kill(&killer, true),
+            _ => {}
+        },
         Event::Restarted { error } => {
             assert_eq!(error.code(), code::EXECUTOR_CRASHED, "{error}");
             restarted.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +68,7 @@ fn executors_that_die_again_and_again_without_a_commit_fail_the_job() {
     let ran = home.run_as(&job("abort", "", ""), Run { executors: Some(compromised(1)), ..Run::default() });
     let error = ran.result.expect_err("it cannot be done");
     assert_eq!(error.code(), code::EXECUTOR_CRASHED);
-    assert!(error.cause().contains("3 executors have died"), "{error}");
+    assert!(error.cause().contains("executors have died"), "{error}");
     assert!(home.rows("good").is_empty());
 }
 

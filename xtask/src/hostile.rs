@@ -9,8 +9,8 @@ use std::process::Stdio;
 pub const HELP: &str = "\
 Usage: cargo xtask hostile [--without-languages] [--write]
 
-Builds the guests and runs everything that attacks: hostile guests, hostile inputs, escapes from the jail. A table for each
-group tells how every case ended; the last line counts them. What takes too long for `cargo xtask test` is run here too:
+Builds the guests and runs everything that attacks: hostile guests, hostile inputs, escapes from the jail, hostile calls to
+the JobManager. A table for each group tells how every case ended; the last line counts them. What takes too long for `cargo xtask test` is run here too:
 components that compile for long, and guests in Python and JavaScript, whose compilers are fetched with pip and npm.
 
   --without-languages   leave the Python and JavaScript guests out, where there is no Python, Node or network
@@ -18,9 +18,10 @@ components that compile for long, and guests in Python and JavaScript, whose com
 ";
 
 /// What suites call themselves in the lines that sum them up, and what becomes of their cases.
-const SUITES: [(&str, &str); 3] = [("guests", "contained"), ("inputs", "contained"), ("escapes", "stopped")];
+const SUITES: [(&str, &str); 4] =
+    [("guests", "contained"), ("inputs", "contained"), ("escapes", "stopped"), ("calls", "refused")];
 /// The suites that every run has.
-const ALWAYS: [&str; 3] = ["guests", "inputs", "escapes"];
+const ALWAYS: [&str; 4] = ["guests", "inputs", "escapes", "calls"];
 
 /// Runs them, with their output.
 ///
@@ -40,7 +41,7 @@ pub fn run(arguments: &[String]) -> Result {
         languages::build()?;
     }
     crate::process::run(&mut cargo(["build", "--workspace", "--bins"]))?;
-    let filters = ["hostile::", "inputs::", "jail::", "escapes::"];
+    let filters = ["hostile::", "inputs::", "jail::", "escapes::", "calls::no_"];
     let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--"]);
     command.args(filters).args(["--nocapture", "--test-threads", "1"]);
     command.env("LOCKGATE_TEST_HOSTILE_ALL", if languages { "languages" } else { "1" });
@@ -80,7 +81,7 @@ impl Sum {
         }
     }
 
-    /// All of it, `guests: N contained, 0 not; inputs: N contained, 0 not; escapes: N stopped, 0 not`.
+    /// All of it, `guests: N contained, 0 not; inputs: N contained, 0 not; escapes: N stopped, 0 not; …`.
     fn line(&self) -> String {
         let parts = SUITES.iter().zip(&self.0).filter_map(|((suite, what), sum)| {
             let (held, not) = (*sum)?;
@@ -114,10 +115,14 @@ mod tests {
         sum.add("inputs: 20 contained, 0 not");
         assert_eq!((sum.missing(), sum.held()), (Some("escapes"), true));
         sum.add("escapes: 40 stopped, 0 not");
+        assert_eq!(sum.missing(), Some("calls"));
+        sum.add("calls: 64 refused, 0 not");
+        assert_eq!((sum.missing(), sum.held()), (None, true));
         sum.add("guests: 3 contained, 0 not");
-        assert_eq!(sum.line(), "guests: 10 contained, 0 not; inputs: 20 contained, 0 not; escapes: 40 stopped, 0 not");
+        let line = "guests: 10 contained, 0 not; inputs: 20 contained, 0 not; escapes: 40 stopped, 0 not";
+        assert_eq!(sum.line(), format!("{line}; calls: 64 refused, 0 not"));
         assert!(sum.held());
         sum.add("escapes: 1 stopped, 2 not");
-        assert!(!sum.held() && sum.line().ends_with("escapes: 41 stopped, 2 not"));
+        assert!(!sum.held() && sum.line().contains("escapes: 41 stopped, 2 not"));
     }
 }

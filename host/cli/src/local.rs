@@ -18,8 +18,8 @@ const MEMORY: u64 = 2 << 30;
 pub struct Author {
     compiler: Compiler,
     options: ExecutorOptions,
-    /// Started when it is first needed.
-    executor: OnceCell<Executor>,
+    /// Started when it is first needed; with the watchdog that looks after it.
+    executor: OnceCell<(Executors, Executor)>,
 }
 
 impl Author {
@@ -48,11 +48,12 @@ impl Author {
     }
 
     fn executor(&self) -> Result<&Executor> {
-        if let Some(executor) = self.executor.get() {
+        if let Some((_, executor)) = self.executor.get() {
             return Ok(executor);
         }
-        let started = Executors::new(self.options.clone())?.of(&Name::new("author")?)?;
-        Ok(self.executor.get_or_init(|| started))
+        let executors = Executors::new(self.options.clone())?;
+        let started = executors.of(&Name::new("author")?)?;
+        Ok(&self.executor.get_or_init(|| (executors, started)).1)
     }
 }
 

@@ -42,6 +42,11 @@ pub(crate) struct Arena {
     slot: usize,
 }
 
+/// Bytes of the memory of `slots` slots.
+pub(crate) fn bytes(slots: u32) -> u64 {
+    SLOT_BYTES as u64 * u64::from(slots)
+}
+
 /// The descriptor of new memory for `slots` slots, whose size nobody can change any more.
 ///
 /// # Errors

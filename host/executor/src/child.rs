@@ -93,7 +93,7 @@ fn start(socket: &OwnedFd, code: OwnedFd, arena: OwnedFd, perform: Perform) -> R
     // Kept for as long as the process, as the allocator is.
     let controls = Box::leak(Box::new(Controls::new(Arena::new(&memory, 0))));
     if let Some(word) = controls.refused() {
-        memory::tell(word);
+        memory::tell(word, setup.memory);
     }
     let shared = Arc::new(Shared::new(code));
     // What wasmtime sets up once in a process, signal handlers above all, is set up now.

@@ -30,6 +30,7 @@ impl SlotHandle {
     /// # Errors
     /// `LG0901` or `LG0902` if the slot does not keep to the protocol: it must be ended.
     pub fn receive(&mut self) -> Result<Option<Ask>> {
+        self.tell();
         let link = self.link.as_mut().ok_or_else(gone)?;
         let Some(frame) = link.receive()? else { return Ok(None) };
         let ask = Ask::decode(&frame)?;

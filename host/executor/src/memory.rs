@@ -6,7 +6,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// The system's allocator, and where it says that it was refused.
 struct Telling;
@@ -17,8 +17,12 @@ static ALLOCATOR: Telling = Telling;
 /// Where word is left; nowhere in a process that is no executor.
 static WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 
-/// From now on a refusal is told in `word`, which is never freed.
-pub(crate) fn tell(word: &'static AtomicU32) {
+/// The most bytes at once: more would be more than the process may have, and to ask the kernel would end it.
+static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// From now on a refusal is told in `word`, which is never freed, and nothing above `most` bytes is asked for.
+pub(crate) fn tell(word: &'static AtomicU32, most: u64) {
+    MOST.store(usize::try_from(most).unwrap_or(usize::MAX), Ordering::Release);
     WORD.store(std::ptr::from_ref(word).cast_mut(), Ordering::Release);
 }
 
@@ -26,16 +30,25 @@ pub(crate) fn tell(word: &'static AtomicU32) {
 #[expect(unsafe_code, reason = "an allocator is unsafe to write")]
 unsafe impl GlobalAlloc for Telling {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > MOST.load(Ordering::Relaxed) {
+            return told(null_mut());
+        }
         // SAFETY: the caller's promise about `layout`.
         told(unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > MOST.load(Ordering::Relaxed) {
+            return told(null_mut());
+        }
         // SAFETY: the caller's promise about `layout`.
         told(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if size > MOST.load(Ordering::Relaxed) {
+            return told(null_mut());
+        }
         // SAFETY: the caller's promise about all three.
         told(unsafe { System.realloc(pointer, layout, size) })
     }

@@ -66,6 +66,18 @@ impl Port {
         self.tickets
     }
 
+    /// The last ask. What was refused before no longer matters.
+    pub(crate) fn end(&mut self, end: &impl Serialize) -> Result<()> {
+        self.refused = None;
+        let bytes = payload::write(end)?;
+        // Answers that are still to come may be refusals too, so that a region is waited for first.
+        while self.free.is_empty() {
+            self.receive()?;
+        }
+        self.refused = None;
+        self.call(Verb::End, &bytes, &mut Vec::new()).map(|_| ())
+    }
+
     /// The link, for the slot's next run.
     pub(crate) fn into_link(self) -> SlotLink {
         self.link

@@ -15,6 +15,7 @@ use lockgate_core::error::code;
 use lockgate_core::{Digest, Error, Name, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::process::{Signal, pidfd_send_signal};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -53,8 +54,13 @@ pub struct Executors {
 
 struct Pool {
     options: ExecutorOptions,
-    tenants: Mutex<BTreeMap<Name, Arc<Mutex<Option<Executor>>>>>,
+    homes: Mutex<BTreeMap<Home, Arc<Mutex<Option<Executor>>>>>,
+    /// Every process that was started, whether or not it still is the one for new runs.
+    watched: Mutex<Vec<Weak<Process>>>,
 }
+
+/// A tenant, or a job of it that has an executor of its own.
+type Home = (Name, Option<Name>);
 
 /// One tenant's executor. Clones are the same.
 #[derive(Clone)]
@@ -64,9 +70,9 @@ struct Process {
     tenant: Name,
     /// Whose end is the sign for the executor to end.
     _socket: OwnedFd,
-    child: Mutex<Child>,
-    /// After the child, which must be gone before its group.
-    group: Option<Cgroup>,
+    held: Mutex<Held>,
+    /// The process again, so that it can be killed while somebody waits for its end.
+    death: Arc<OwnedFd>,
     pid: u32,
     memory: u64,
     walls: Walls,
@@ -74,6 +80,12 @@ struct Process {
     slots: Mutex<Slots>,
     /// Why it was killed.
     killed: Mutex<Option<Error>>,
+}
+
+struct Held {
+    child: Child,
+    /// After the child, which must be gone before its group.
+    group: Option<Cgroup>,
 }
 
 struct Slots {
@@ -115,7 +127,7 @@ impl Executors {
             let cause = format!("an executor of {} slots, not 1 to {}", options.slots, child::MAX_SLOTS);
             return Err(Error::new(code::EXECUTOR_START, cause));
         }
-        let pool = Arc::new(Pool { options, tenants: Mutex::default() });
+        let pool = Arc::new(Pool { options, homes: Mutex::default(), watched: Mutex::default() });
         let watchdog = Watchdog::start(&pool)?;
         Ok(Self { pool, _watchdog: watchdog })
     }
@@ -125,13 +137,28 @@ impl Executors {
     /// # Errors
     /// `LG0910` if it cannot be started; `LG092n` if a wall is missing.
     pub fn of(&self, tenant: &Name) -> Result<Executor> {
-        let entry = Arc::clone(lock(&self.pool.tenants).entry(tenant.clone()).or_default());
+        self.home((tenant.clone(), None))
+    }
+
+    /// An executor of `tenant` for one job alone: for one whose executor has died, so that it takes no other job with it
+    /// again, or is not taken.
+    ///
+    /// # Errors
+    /// As [`Executors::of`].
+    pub fn alone(&self, tenant: &Name, job: &Name) -> Result<Executor> {
+        self.home((tenant.clone(), Some(job.clone())))
+    }
+
+    fn home(&self, home: Home) -> Result<Executor> {
+        let tenant = home.0.clone();
+        let entry = Arc::clone(lock(&self.pool.homes).entry(home).or_default());
         // Held while the process starts: others who want this tenant's wait, and nobody else does.
         let mut entry = lock(&entry);
         if let Some(executor) = entry.as_ref().filter(|executor| executor.0.usable()) {
             return Ok(executor.clone());
         }
-        let started = Executor(Arc::new(Process::start(tenant, &self.pool.options)?));
+        let started = Executor(Arc::new(Process::start(&tenant, &self.pool.options)?));
+        lock(&self.pool.watched).push(Arc::downgrade(&started.0));
         *entry = Some(started.clone());
         Ok(started)
     }
@@ -173,7 +200,8 @@ impl Executor {
             return Err(Error::new(code::EXECUTOR_FULL, format!("no slot of tenant {} is free", process.tenant)));
         };
         slot.runs = slot.runs.wrapping_add(1).max(1);
-        let owes = Arc::new(AtomicBool::new(false));
+        // Until somebody waits for the slot, it is not the slot that is late.
+        let owes = Arc::new(AtomicBool::new(true));
         slot.watch = Some(Watch::new(deadline, Arc::clone(&owes)).within(whole));
         slot.controls.start(slot.runs);
         let running = Running { process: Arc::downgrade(process), slot: at, run: slot.runs };
@@ -238,16 +266,18 @@ impl Process {
             namespaces: child.has_namespaces(),
         };
         send(&socket, &payload::write(&setup)?, SendFlags::NOSIGNAL).map_err(refused)?;
-        let group = match groups() {
-            Some(groups) => Some(groups.confine(&child, options.memory.saturating_add(OVERHEAD), WEIGHT)?),
-            None => None,
-        };
-        let walls = Walls { cgroup: group.is_some(), ..ready(&socket, &child)? };
+        let mut held = Held { child, group: None };
+        if let Some(groups) = groups() {
+            // What both share is charged to whoever touches it first.
+            let memory = options.memory.saturating_add(OVERHEAD).saturating_add(arena::bytes(options.slots));
+            held.group = Some(groups.confine(&held.child, memory, WEIGHT)?);
+        }
+        let walls = Walls { cgroup: held.group.is_some(), ..ready(&socket, &held.child)? };
         if options.jail == Policy::Required && !walls.sufficient() {
             return Err(Error::new(code::EXECUTOR_START, format!("walls are missing: {walls:?}")));
         }
         let death = Arc::new(
-            rustix::io::fcntl_dupfd_cloexec(&child, 0)
+            rustix::io::fcntl_dupfd_cloexec(&held.child, 0)
                 .map_err(|error| Error::new(code::EXECUTOR_START, error.to_string()))?,
         );
         let slots = (0..).zip(signals).map(|(number, signal)| {
@@ -257,16 +287,16 @@ impl Process {
         });
         let slots = Slots { slots: slots.collect(), idle: Instant::now() };
         if walls.sufficient() {
-            tracing::debug!(%tenant, pid = child.pid(), ?walls, "an executor is ready");
+            tracing::debug!(%tenant, pid = held.child.pid(), ?walls, "an executor is ready");
         } else {
-            tracing::warn!(%tenant, pid = child.pid(), ?walls, "an executor runs without walls that are missing here");
+            tracing::warn!(%tenant, pid = held.child.pid(), ?walls, "an executor runs without walls that are missing here");
         }
         Ok(Self {
             tenant: tenant.clone(),
             _socket: socket,
-            pid: child.pid(),
-            child: Mutex::new(child),
-            group,
+            pid: held.child.pid(),
+            held: Mutex::new(held),
+            death,
             memory: options.memory,
             walls,
             code: Mutex::new(code),
@@ -284,15 +314,27 @@ impl Process {
         if asks {
             self.kill(Error::new(code::PROTOCOL_RANGE, "a task slot asked for something between its runs"));
         }
-        lock(&self.killed).is_none() && lock(&self.child).is_alive() && !(idle && lock(&self.code).worn_out())
+        // While an artefact is put there the store is not worn out enough.
+        let worn_out = self.code.try_lock().is_ok_and(|code| code.worn_out());
+        lock(&self.killed).is_none() && !self.ended() && !(idle && worn_out)
+    }
+
+    /// Whether the process has ended.
+    fn ended(&self) -> bool {
+        let mut watched = [PollFd::new(&*self.death, PollFlags::IN)];
+        matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1))
     }
 
     /// Ends it. The first reason counts.
     fn kill(&self, why: Error) {
-        tracing::warn!(tenant = %self.tenant, pid = self.pid, error = %why, "an executor is killed");
-        lock(&self.killed).get_or_insert(why);
-        // The kernel has no reason to refuse.
-        let _ = lock(&self.child).kill();
+        let mut killed = lock(&self.killed);
+        if killed.is_none() {
+            tracing::warn!(tenant = %self.tenant, pid = self.pid, error = %why, "an executor is killed");
+            *killed = Some(why);
+        }
+        // Not while somebody waits for the lock to learn how it ended. One that has ended already cannot be killed.
+        drop(killed);
+        let _ = pidfd_send_signal(&*self.death, Signal::KILL);
     }
 
     /// Whether its allocator has left word that it was refused memory.
@@ -304,10 +346,12 @@ impl Process {
 
     /// Why it has ended. It is killed first: one that says that it has ended may not have.
     fn died(&self) -> Error {
-        let mut child = lock(&self.child);
-        let lives = child.is_alive();
-        let _ = child.kill();
-        let exit = child.reap();
+        let lives = !self.ended();
+        let _ = pidfd_send_signal(&*self.death, Signal::KILL);
+        let (exit, starved) = {
+            let mut held = lock(&self.held);
+            (held.child.reap(), held.group.as_ref().is_some_and(Cgroup::ran_out_of_memory))
+        };
         if let Some(why) = &*lock(&self.killed) {
             return why.clone();
         }
@@ -316,7 +360,7 @@ impl Process {
             Ok(exit) if exit.broke_filter() => {
                 Error::new(code::EXECUTOR_BROKE_OUT, "the executor made a system call that its jail forbids")
             }
-            Ok(_) if self.refused() || self.group.as_ref().is_some_and(Cgroup::ran_out_of_memory) => {
+            Ok(_) if starved || self.refused() => {
                 let cause = format!("the executor was refused memory: it may have {} MiB", self.memory >> 20);
                 Error::new(code::EXECUTOR_MEMORY, cause)
             }

@@ -73,7 +73,8 @@ impl Shared {
         let run = match found {
             Some(run) => run,
             None => {
-                // Room for it is made first: an engine reserves much address space.
+                // Room for it is made first: an engine that nobody uses holds memory that the new one may need.
+                runs.kept.retain(|run| !idle(run));
                 while runs.kept.len() >= KEPT {
                     runs.kept.pop_front();
                 }

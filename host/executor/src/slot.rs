@@ -69,7 +69,7 @@ pub(crate) fn perform(
     };
     // The last that a guest said is often why it failed. Without the TaskManager there is nobody to tell.
     let _ = send_logs(&lines, &mut port);
-    let _ = port.call_with(Verb::End, &End { failed, usage, outcome });
+    let _ = port.end(&End { failed, usage, outcome });
     port.into_link()
 }
 
@@ -218,6 +218,9 @@ impl<'a> Slot<'a> {
 
     /// Makes durable what has been read so far.
     fn commit(&mut self, port: &mut Port, reading: Option<(&Open, bool)>) -> Result<()> {
+        if self.control.cancelled() {
+            return Err(Error::new(code::JOB_CANCELLED, "the job was cancelled"));
+        }
         let epoch = self.sinks.epoch();
         let mut splits = std::mem::take(&mut self.finished);
         if let Some((split, finished)) = reading

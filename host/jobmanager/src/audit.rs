@@ -73,6 +73,9 @@ pub const MAX_DETAILS: usize = 32;
 /// The principal of what the JobManager does by itself.
 pub const SYSTEM: &str = "system";
 
+/// The principal of a request whose credential, if it had one, was not valid.
+pub const NOBODY: &str = "nobody";
+
 impl Event {
     /// An event of the JobManager itself that was done.
     pub fn system(time: Timestamp, action: &str, resource: impl Into<String>) -> Self {

@@ -9,17 +9,22 @@ pub use keeper::Keeper;
 
 use crate::access::{Authorizer, External};
 use crate::api::{self, Measured};
-use crate::audit::tally::Tally;
+use crate::audit::tally::{self, Tally};
+use crate::audit::{self, Event, Outcome};
 use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::Config;
+
+use crate::server::{Observer, Refused};
 use crate::service::{Means, Options, Service};
-use crate::store::Store;
+use crate::store::{Batch, Store};
 use axum::Router;
+use lockgate_core::error::code;
 use lockgate_core::{Result, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How many bundles are verified at once.
@@ -37,6 +42,8 @@ const GRACE: Duration = Duration::from_secs(3_600);
 /// What runs beside the server.
 pub struct Control {
     service: Arc<Service>,
+    tally: Arc<Tally>,
+    refusals: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -65,11 +72,27 @@ impl Control {
         let service = Arc::new(Service::open(Arc::clone(&store), options, means).await?);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let ended = ended(stopped.clone());
-        tasks.spawn(async move { tally.run(&store, TALLY, now, ended).await });
+        let (counting, counted, ended) = (Arc::clone(&tally), Arc::clone(&store), ended(stopped.clone()));
+        tasks.spawn(async move { counting.run(&counted, TALLY, now, ended).await });
+        // The tally lets no more than this through within an interval.
+        let (refusals, refused) = mpsc::channel(tally::MAX_KINDS);
+        tasks.spawn(keep_refusals(store, refused, stopped.clone()));
         tasks.spawn(until(stopped.clone(), Keeper::new(Arc::clone(&service)).run()));
         tasks.spawn(until(stopped, keep_house(Arc::clone(&service))));
-        Ok(Self { service, stop, tasks })
+        Ok(Self { service, tally, refusals, stop, tasks })
+    }
+
+    /// Whom the guard tells of what it refused before any route saw it: to be recorded like any other denial, and counted
+    /// like it, so that no flood of wrong credentials fills the disk.
+    pub fn observer(&self) -> Observer {
+        let (tally, refusals) = (Arc::clone(&self.tally), self.refusals.clone());
+        Arc::new(move |refused| {
+            let source = refused.source.map_or_else(|| "unknown".to_owned(), |source| source.to_string());
+            let Some(event) = denial(refused).and_then(|event| tally.denied(&source, event)) else { return };
+            if refusals.try_send(event).is_err() {
+                tracing::error!("a denial could not be recorded: the store does not keep up");
+            }
+        })
     }
 
     /// What the server answers.
@@ -81,6 +104,51 @@ impl Control {
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// The event of a refusal; none where it tells of the server rather than of who asked.
+fn denial(refused: Refused) -> Option<Event> {
+    if matches!(refused.code, code::BUSY | code::REQUEST_TIMEOUT | code::IDENTITY_PROVIDER) {
+        return None;
+    }
+    let (principal, credential, tenant) = match refused.caller {
+        Some(caller) => (caller.principal, Some(caller.credential), caller.tenant),
+        None => (audit::NOBODY.to_owned(), None, None),
+    };
+    Some(Event {
+        time: now(),
+        principal,
+        credential,
+        tenant,
+        action: "request".to_owned(),
+        resource: refused.asked,
+        outcome: Outcome::Denied(refused.code.to_string()),
+        request: Some(refused.request.as_str().to_owned()),
+        details: BTreeMap::new(),
+    })
+}
+
+/// Records refusals until the end, and what is left then.
+async fn keep_refusals(store: Arc<impl Store>, mut refusals: mpsc::Receiver<Event>, stopped: watch::Receiver<bool>) {
+    let record = async |event| {
+        let batch = Batch { events: vec![event], ..Batch::default() };
+        if let Err(error) = store.commit(batch).await {
+            tracing::error!(%error, "a denial could not be recorded");
+        }
+    };
+    // The control itself holds a sender, so that none is missing before the end.
+    let going = async {
+        while let Some(event) = refusals.recv().await {
+            record(event).await;
+        }
+    };
+    tokio::select! {
+        () = going => {}
+        () = ended(stopped) => {}
+    }
+    while let Ok(event) = refusals.try_recv() {
+        record(event).await;
     }
 }
 

@@ -15,12 +15,12 @@ mod record;
 pub use record::{Change, Identity, MAX_POSITION, MAX_RECORD, Output, Pending, Position, Progress, Record};
 
 use crate::durable;
+use crate::durable::Lock;
 use crate::sink::{Prepared, Sinks};
 use cap_std::fs::Dir;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Name, Result};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -28,7 +28,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct State {
     dir: Dir,
-    _lock: File,
+    _lock: Lock,
     record: Record,
     phase: Phase,
 }
@@ -202,7 +202,7 @@ impl State {
     }
 
     /// Writes the first record, so that the run's id is known before any output bears it, and empties the spool.
-    fn begin(dir: Dir, lock: File, job: &Identity) -> Result<Self> {
+    fn begin(dir: Dir, lock: Lock, job: &Identity) -> Result<Self> {
         let state = Self { dir, _lock: lock, record: Record::begin(job)?, phase: Phase::Opened };
         state.write(&state.record.encode()?, &mut |_| Ok(()))?;
         match state.dir.remove_dir_all(SPOOL) {
@@ -235,7 +235,7 @@ impl From<io::Error> for Stopped {
     }
 }
 
-fn lock(root: &Path, job: &Identity) -> Result<(Dir, File)> {
+fn lock(root: &Path, job: &Identity) -> Result<(Dir, Lock)> {
     let open = || {
         let dir = durable::private_subdir(&durable::private_dir(root)?, &job.tenant)?;
         let dir = durable::private_subdir(&dir, &job.name)?;

@@ -101,12 +101,24 @@ pub(crate) fn is_private(metadata: &cap_std::fs::Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == 0
 }
 
-/// Takes the exclusive lock `name` in `dir`; none if another open file has it. It is freed when the file is dropped or the
-/// process ends. The file stays: a lock on a deleted file would lock nothing.
-pub(crate) fn lock(dir: &Dir, name: &str) -> io::Result<Option<File>> {
+/// An exclusive lock. It is freed when this is dropped or the process ends.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to the last descriptor of the file: a process that is being started has copies of all of them for a
+        // moment.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the exclusive lock `name` in `dir`; none if another open file has it. The file stays: a lock on a deleted file
+/// would lock nothing.
+pub(crate) fn lock(dir: &Dir, name: &str) -> io::Result<Option<Lock>> {
     let file = dir.open_with(name, OpenOptions::new().write(true).create(true).mode(0o600))?.into_std();
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }

@@ -22,15 +22,20 @@ use lockgate_executor::jail::Walls;
 use lockgate_executor::protocol::{LogLine, Usage};
 use lockgate_executor::{Assignment, ComponentGrant, Executor, Executors, MAX_SLOTS, Running, Task};
 use serve::Stopped;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// How often an executor may die before anything more is committed, until the job is given up.
 const MAX_DEATHS: u32 = 3;
+/// How often it may die within [`DEATHS_WINDOW`] whatever is committed.
+const MAX_DEATHS_IN_WINDOW: usize = 10;
+/// See above.
+const DEATHS_WINDOW: Duration = Duration::from_secs(600);
 /// How long it is until another executor is started; four times as long after each further death.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -232,9 +237,19 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
     coordinator.check_slots(slots)?;
     options.events.send(Event::Started { slots, splits, bytes, resumed });
     let mut deaths = 0;
+    let mut times: VecDeque<Instant> = VecDeque::new();
     loop {
         let commits = coordinator.commits();
-        let died = match attempt(job, slots, clock, &coordinator, &options, stop).await {
+        // Once it has died the job has one of its own: either it takes no other job with it, or no other job takes it.
+        let executor = match times.is_empty() {
+            true => options.executors.of(&job.identity.tenant),
+            false => options.executors.alone(&job.identity.tenant, &job.identity.name),
+        };
+        let attempted = match executor {
+            Ok(executor) => attempt(job, &executor, slots, clock, &coordinator, &options, stop).await,
+            Err(error) => Err(error.into()),
+        };
+        let died = match attempted {
             Ok(slots) => {
                 let report = coordinator.settle(slots)?;
                 if report.finished || stop.asked() {
@@ -250,8 +265,11 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
             Err(stopped) => stopped.error,
         };
         deaths = if coordinator.commits() > commits { 1 } else { deaths + 1 };
-        if deaths >= MAX_DEATHS {
-            let cause = format!("{}; {deaths} executors have died of it since the last commit", died.cause());
+        let now = Instant::now();
+        times.retain(|time| now.saturating_duration_since(*time) < DEATHS_WINDOW);
+        times.push_back(now);
+        if deaths >= MAX_DEATHS || times.len() >= MAX_DEATHS_IN_WINDOW {
+            let cause = format!("{}; {} executors have died of it lately", died.cause(), times.len());
             return Err(Error::new(died.code(), cause));
         }
         options.events.send(Event::Restarted { error: died });
@@ -263,17 +281,17 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
 /// Runs the job's slots in the tenant's executor until they have ended.
 async fn attempt(
     job: &Prepared,
+    executor: &Executor,
     slots: u32,
     clock: i64,
     coordinator: &Arc<Coordinator>,
     options: &RunOptions<'_>,
     stop: &Stop,
 ) -> Result<Vec<Usage>, Stopped> {
-    let executor = options.executors.of(&job.identity.tenant)?;
     if !executor.walls().sufficient() {
         options.events.send(Event::WallsMissing { walls: executor.walls() });
     }
-    let task: Arc<[u8]> = task(job, &executor, slots, clock)?.into();
+    let task: Arc<[u8]> = task(job, executor, slots, clock)?.into();
     let deadline = Duration::from_millis(job.plan.limits.deadline);
     let mut served = JoinSet::new();
     let mut usage = vec![Usage::default(); slots as usize];
@@ -290,11 +308,21 @@ async fn attempt(
         stop.watch(running);
         let (task, plan, events) = (Arc::clone(&task), Arc::clone(&job.plan), options.events.clone());
         let coordinator = Arc::clone(coordinator);
-        served.spawn_blocking(move || (slot, serve::serve(slot, handle, &task, &plan, &coordinator, &events)));
+        // A thread of its own for as long as the slot runs: those of the runtime are few, and others wait for them.
+        let (tell, told) = oneshot::channel();
+        let serve = move || drop(tell.send(serve::serve(slot, handle, &task, &plan, &coordinator, &events)));
+        let thread = std::thread::Builder::new().name(format!("serve-{slot}")).spawn(serve);
+        served.spawn(async move { (slot, thread.map(drop), told.await) });
     }
     while let Some(ended) = served.join_next().await {
-        let broken = |error| Error::new(code::INTERNAL, format!("a slot's service broke down: {error}"));
-        match ended.map_err(|error| Stopped::from(broken(error))).and_then(|(slot, result)| Ok((slot, result?))) {
+        let broken = |why: String| Stopped::from(Error::new(code::INTERNAL, format!("a slot is not served: {why}")));
+        let ended = match ended {
+            Ok((_, Err(error), _)) => Err(broken(error.to_string())),
+            Ok((_, _, Err(error))) => Err(broken(error.to_string())),
+            Ok((slot, _, Ok(result))) => result.map(|usage| (slot, usage)),
+            Err(error) => Err(broken(error.to_string())),
+        };
+        match ended {
             Ok((slot, last)) => {
                 if let Some(usage) = usage.get_mut(slot as usize) {
                     *usage = last;

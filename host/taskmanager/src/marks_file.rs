@@ -6,11 +6,11 @@
 //! be provisioned anew.
 
 use crate::durable;
+use crate::durable::Lock;
 use cap_std::fs::Dir;
 use lockgate_core::error::code;
 pub use lockgate_core::marks::MAX_MARKS;
 use lockgate_core::{Error, Result};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub struct MarksFile {
     dir: Dir,
     name: String,
     path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl MarksFile {

@@ -40,12 +40,16 @@ pub(super) fn table(profile: &Profile) -> Made<Vec<Line>> {
         Profile::Executor { socket, code, wake, signal, .. } => {
             let wake: Made<Vec<Rule>> = wake.clone().map(|fd| rule([descriptor(fd)])).collect();
             let signal: Made<Vec<Rule>> = signal.clone().map(|fd| rule([descriptor(fd)])).collect();
+            let wake = wake?;
+            // A line without rules allows every argument.
+            if !wake.is_empty() {
+                lines.push(line(libc::SYS_read, wake, "wait for work on an eventfd"));
+            }
             lines.extend([
-                line(libc::SYS_read, wake?, "wait for work on an eventfd"),
                 line(libc::SYS_write, [signal?, errors()?].concat(), "say on an eventfd that work is done"),
                 line(libc::SYS_recvfrom, receive(*socket)?, "the socket for life cycle"),
                 line(libc::SYS_sendto, send(*socket)?, "the socket for life cycle"),
-                line(libc::SYS_futex, vec![], "locks and parked threads"),
+                line(libc::SYS_futex, futex()?, "locks and parked threads: to wait and to wake, and no more"),
                 line(libc::SYS_sched_yield, vec![], "locks that spin a little first"),
                 line(libc::SYS_clock_gettime, vec![], "where the vDSO has to ask the kernel"),
                 line(libc::SYS_exit, vec![], "a thread ends"),
@@ -56,7 +60,7 @@ pub(super) fn table(profile: &Profile) -> Made<Vec<Line>> {
         Profile::Compiler { input, output, .. } => lines.extend([
             line(libc::SYS_read, vec![rule([descriptor(*input)])?], "the component"),
             line(libc::SYS_write, [vec![rule([descriptor(*output)])?], errors()?].concat(), "the artefact"),
-            line(libc::SYS_futex, vec![], "locks, though nobody contends for them"),
+            line(libc::SYS_futex, futex()?, "locks, though nobody contends for them"),
             line(libc::SYS_clock_gettime, vec![], "where the vDSO has to ask the kernel"),
         ]),
     }
@@ -129,6 +133,14 @@ fn close() -> Made<Vec<Rule>> {
 fn remap(memory: u64) -> Made<Vec<Rule>> {
     let not_empty = Condition::new(1, Length::Qword, Is::Ne, 0);
     Ok(vec![rule([not_empty, at_most(1, memory), at_most(2, memory), is(3, unsigned(libc::MREMAP_MAYMOVE))])?])
+}
+
+/// Waiting and waking, of this process or of shared memory: not what requeues, inherits priorities or reads robust lists.
+fn futex() -> Made<Vec<Rule>> {
+    let operations = [libc::FUTEX_WAIT, libc::FUTEX_WAKE, libc::FUTEX_WAIT_BITSET, libc::FUTEX_WAKE_BITSET];
+    let may = unsigned(!(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME)) & u64::from(u32::MAX);
+    let operation = |operation| Condition::new(1, Length::Dword, Is::MaskedEq(may), unsigned(operation));
+    operations.into_iter().map(|each| rule([operation(each)])).collect()
 }
 
 /// From a connected socket, without asking for an address.

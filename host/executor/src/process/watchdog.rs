@@ -4,7 +4,7 @@
 //! A slot says that it gets on by changing a word in shared memory, which costs it nothing. A hostile one can change the
 //! word for ever: it then holds a slot of its own tenant, which is what its tenant pays for.
 
-use super::{OVERHEAD, Pool, Process, Slots, lock};
+use super::{Executor, OVERHEAD, Pool, Process, Slots, lock};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,25 +94,44 @@ impl Watch {
 }
 
 fn look(pool: &Pool, memory: bool) {
-    let tenants: Vec<_> = lock(&pool.tenants).values().cloned().collect();
-    for tenant in tenants {
-        // One that is being started needs no watching yet.
-        let Ok(mut entry) = tenant.try_lock() else { continue };
-        let Some(executor) = entry.as_ref().map(|executor| Arc::clone(&executor.0)) else { continue };
-        let now = Instant::now();
-        let overrun = overrun(&mut lock(&executor.slots), now);
+    let mut watched = lock(&pool.watched);
+    watched.retain(|process| process.strong_count() > 0);
+    let processes: Vec<Arc<Process>> = watched.iter().filter_map(Weak::upgrade).collect();
+    drop(watched);
+    let now = Instant::now();
+    for process in &processes {
+        let overrun = overrun(&mut lock(&process.slots), now);
         if let Some(silent) = overrun {
             let cause = format!("a task slot has not got on for {} ms", silent.as_millis());
-            executor.kill(Error::new(code::EXECUTOR_OVERRAN, cause));
+            process.kill(Error::new(code::EXECUTOR_OVERRAN, cause));
         }
-        if memory && let Some(bytes) = resident(executor.pid).filter(|bytes| *bytes > executor.memory + OVERHEAD) {
-            let (has, may) = (bytes >> 20, executor.memory >> 20);
+        if memory && let Some(bytes) = resident(process.pid).filter(|bytes| *bytes > process.memory + OVERHEAD) {
+            let (has, may) = (bytes >> 20, process.memory >> 20);
             let cause = format!("the executor has {has} MiB of memory, it may have {may} MiB");
-            executor.kill(Error::new(code::EXECUTOR_MEMORY, cause));
+            process.kill(Error::new(code::EXECUTOR_MEMORY, cause));
         }
-        if idle(&executor, now) {
-            *entry = None;
+    }
+    drop(processes);
+    end_idle(pool, now);
+}
+
+/// Ends the executors that nobody has used for long, and forgets those that have died.
+fn end_idle(pool: &Pool, now: Instant) {
+    let mut ended = Vec::new();
+    lock(&pool.homes).retain(|_, entry| {
+        // One that is being started is in use.
+        let Ok(mut executor) = entry.try_lock() else { return true };
+        let over =
+            |executor: &Executor| Arc::strong_count(&executor.0) == 1 && (executor.0.ended() || idle(&executor.0, now));
+        if executor.as_ref().is_some_and(over) {
+            ended.extend(executor.take());
         }
+        // Whoever has just taken the entry is about to fill it.
+        executor.is_some() || Arc::strong_count(entry) > 1
+    });
+    if !ended.is_empty() {
+        // A process may take its time to end, and others are to be watched meanwhile. Without a thread it ends here.
+        let _ = thread::Builder::new().name("reaper".into()).spawn(move || drop(ended));
     }
 }
 

@@ -127,7 +127,7 @@ impl Input for PortInput<'_> {
     }
 
     fn cut(&self) -> bool {
-        self.reading.size.is_none() && self.reading.control.draining()
+        self.reading.size.is_none() && (self.reading.control.draining() || self.reading.control.cancelled())
     }
 
     fn prefetch(&mut self, offset: u64, length: usize) {

@@ -254,12 +254,19 @@ fn id_in(key: &Key) -> String {
     key.parts().pop().unwrap_or_default()
 }
 
+/// Whether a character shows as something else than it is: it controls a terminal, has no width, or turns the direction of
+/// what follows (Unicode's `Cc`, and of `Cf` what a label has no use for).
+fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 fn check_new(new: &NewToken) -> Result<()> {
     let refuse = |why: String| Err(Error::new(code::MALFORMED_REQUEST, why));
     if !(1..=MAX_DAYS).contains(&new.days) {
         return refuse(format!("a token is taken for 1 to {MAX_DAYS} days, not {}", new.days));
     }
-    if new.label.chars().count() > MAX_LABEL || new.label.chars().any(char::is_control) {
+    if new.label.chars().count() > MAX_LABEL || new.label.chars().any(deceives) {
         return refuse(format!(
             "a token's label has more than {MAX_LABEL} characters, or one that controls a terminal"
         ));

@@ -27,8 +27,10 @@ pub(super) struct Stopped {
 }
 
 impl From<Error> for Stopped {
+    /// That no executor can be had is taken as its death: after one there may be no memory or process for a while.
     fn from(error: Error) -> Self {
-        Self { error, died: false }
+        let died = [code::EXECUTOR_START, code::EXECUTOR_NOT_STARTED, code::EXECUTOR_FULL].contains(&error.code());
+        Self { error, died }
     }
 }
 

@@ -297,7 +297,10 @@ fn a_slot_that_fails_wakes_those_that_wait_for_a_stream() {
     let coordinator = Arc::new(Coordinator::new(&world.job.plan, sources, sinks, state).unwrap());
     let (executors, root) = (testing::executors(2), world.state());
     let options = world.options(&executors, &root, 2, silent());
-    let failed = block_on(attempt(&world.job, 2, 0, &coordinator, &options, &stop)).err().unwrap();
+    let failed =
+        block_on(attempt(&world.job, &executors.of(&name("acme")).unwrap(), 2, 0, &coordinator, &options, &stop))
+            .err()
+            .unwrap();
     assert_eq!((failed.error.code(), failed.died), (code::BAD_RECORD, false));
     assert!(told.load(Ordering::Relaxed), "the stream was waited for in vain");
 }

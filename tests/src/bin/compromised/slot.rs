@@ -237,6 +237,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("gone-and-not-dead", |slot| {
         slot.forge(0, Word::Gone, |_| 1);
         slot.ring();
+        wait();
     }),
     ("silence", |_| wait()),
     ("spinning", |_| while !black_box(false) {}),
@@ -248,7 +249,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
         }
     }),
     ("asks-without-end", |slot| while slot.ask(Verb::Usage, &document(&usage(1, 0))).is_some() {}),
-    ("panic", |_| panic!("a slot that panics")),
+    ("panic", |_| std::panic::resume_unwind(Box::new("a slot that panics"))),
     ("exit", |_| std::process::exit(0)),
     ("abort", |_| std::process::abort()),
     ("fault", |_| drop(attempt::play("fault", &STAGE))),
