@@ -277,7 +277,7 @@ fn what_a_running_jobmanager_keeps_is_backed_up_and_its_log_exported() {
 
     let log = home.run("audit export --server --context op").text().to_owned();
     assert!(log.contains("create-jobs") && log.contains("manage-store"));
-    assert!(home.run_fed("audit verify -", &log).text().contains("verified"));
+    assert_eq!(home.run_fed(&format!("audit verify - {LG}"), &log).json()["verified"], true);
     assert!(home.run_fed("audit tail -n 1 -", &log).text().contains("manage-store"));
     let own = home.run("audit export --server");
     assert!(own.out.contains("create-jobs") && !own.out.contains("manage-store") && own.err.contains("no chain"));
