@@ -52,7 +52,7 @@ impl Answer {
 /// Where a server is, and who may vouch for it.
 #[derive(Clone)]
 pub struct Client {
-    address: SocketAddrV4,
+    pub address: SocketAddrV4,
     config: Arc<ClientConfig>,
 }
 

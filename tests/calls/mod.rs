@@ -3,8 +3,10 @@
 //!
 //! - [`site`]: the JobManager, and what the honest see of it; [`client`]: what sends the bytes of a case as they are
 //! - [`suite`]: what a case is
+//! - [`api`]: calls as the description of the API has them
 //! - [`authentication`], [`tenants`], [`functions`], [`artefacts`], [`resources`], [`injection`]: the cases
 
+mod api;
 mod artefacts;
 mod authentication;
 mod client;

@@ -198,6 +198,11 @@ impl Site {
         self.client.ask(&request(&format!("GET {path}"), &[("authorization", &bearer)], b""))
     }
 
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.client.address)
+    }
+
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("data/tls/ca.pem")
     }

@@ -304,7 +304,11 @@ impl Service for Process {
                 }
             }
         });
-        let Ok(address) = address.recv() else { return false };
+        let Ok(address) = address.recv() else {
+            let ended = child.wait().expect("how it ended");
+            println!("it did not come up: {ended}");
+            return false;
+        };
         self.running = Some((child, address));
         if self.tls.is_none() {
             let roots = tls::roots(&self.folder.path().join("data/tls/ca.pem")).expect("its authority");

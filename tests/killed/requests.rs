@@ -130,11 +130,11 @@ impl Connection {
 
     /// The id of the token with this label.
     fn token(&self, own: &mut Https, at: &str, label: u64) -> Option<String> {
-        let mut cursor = String::new();
+        let (mut cursor, label) = (String::new(), label.to_string());
         loop {
             let page = own.send(&format!("GET {at}/tokens?limit=200{cursor}"), "", &[], b"")?.json();
             let mut tokens = page["items"].as_array().expect("tokens").iter();
-            if let Some(found) = tokens.find(|token| token["label"] == label.to_string()) {
+            if let Some(found) = tokens.find(|token| token["label"] == *label) {
                 return Some(found["id"].as_str().expect("an id").to_owned());
             }
             cursor = format!("&cursor={}", page["next"].as_str().expect("the token is there"));

@@ -40,8 +40,8 @@ pub fn run(arguments: &[String]) -> Result {
         for text in BufReader::new(output).lines().map_while(std::result::Result::ok) {
             println!("{text}");
             if let Some(counts) = counts(&text) {
-                let so_far = sum.unwrap_or_default();
-                sum = Some(std::array::from_fn(|at| so_far[at] + counts[at]));
+                let ([kills, lost, diverged], [k, l, d]) = (sum.unwrap_or_default(), counts);
+                sum = Some([kills + k, lost + l, diverged + d]);
             }
         }
     }

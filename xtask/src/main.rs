@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod api;
 mod bench;
 mod check;
 mod crash;
@@ -55,6 +56,12 @@ const COMMANDS: &[Command] = &[
         summary: "run the hostile guests and say how they ended",
         help: || hostile::HELP.into(),
         run: hostile::run,
+    },
+    Command {
+        name: "api",
+        summary: "hold the API against its own description, for long",
+        help: || api::HELP.into(),
+        run: api::run,
     },
     Command {
         name: "crash",

@@ -3,18 +3,30 @@
 mod audit;
 mod backup;
 mod build;
+mod bundle;
 mod completions;
+mod context;
 mod diff;
 mod doctor;
+mod events;
 mod explain;
 mod inspect;
 mod jobmanager;
+mod jobs;
 mod keys;
+mod login;
+mod member;
 mod new;
+mod quota;
+mod remote;
 mod run;
 mod sign;
+mod submit;
+mod tenant;
+mod token;
 mod trust;
 mod verify;
+mod waiting;
 
 use crate::output::Output;
 use lockgate_core::Error;
@@ -61,7 +73,7 @@ pub enum Command {
     /// Makes keys and shows public keys.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Makes and renews trust documents, as files of a folder.
+    /// Makes and renews trust documents as files of a folder, and gives them to a JobManager.
     #[command(subcommand)]
     Trust(trust::Trust),
     /// Shows what a file is: a bundle, component, envelope, trust document, manifest or key.
@@ -85,6 +97,50 @@ pub enum Command {
     Backup(backup::Backup),
     /// Puts a backup in place as a new data directory, or only checks it.
     Restore(backup::Restore),
+    /// Makes a context: a JobManager, and the token that it is asked with.
+    Login(login::Login),
+    /// Shows which JobManagers there are, and chooses one.
+    #[command(subcommand)]
+    Context(context::ContextCommand),
+    /// Shows who you are to the JobManager, and what you may do.
+    Whoami(login::Whoami),
+    /// Makes a job of a signed bundle, or takes a job to it.
+    Submit(submit::Submit),
+    /// Shows a tenant's jobs.
+    List(jobs::List),
+    /// Shows a job.
+    Info(jobs::One),
+    /// Ends a job at once.
+    Cancel(jobs::End),
+    /// Stops a job with drain: it takes in nothing more, commits what is in flight, and finishes.
+    Stop(jobs::Stop),
+    /// Ends a job and starts it again; one that has ended begins a new run.
+    Restart(jobs::One),
+    /// Takes a job's slots away until it is resumed.
+    Suspend(jobs::One),
+    /// Lets a suspended job go on.
+    Resume(jobs::One),
+    /// Deletes a job that has ended.
+    Delete(jobs::Delete),
+    /// Shows what happened to a job.
+    Events(events::Events),
+    /// Shows what a job's functions wrote.
+    Logs(events::Events),
+    /// Uploads and shows bundles.
+    #[command(subcommand)]
+    Bundle(bundle::Bundle),
+    /// Makes, shows and suspends tenants.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Shows and changes who is what.
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Makes, shows and revokes API tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Shows and sets what a tenant may take up.
+    #[command(subcommand)]
+    Quota(quota::Quota),
     /// Shows which walls this machine can raise around executors.
     Doctor(doctor::Doctor),
     /// Explains an error code.
@@ -120,6 +176,25 @@ impl Command {
             Self::Audit(audit) => audit.run(output),
             Self::Backup(backup) => backup.run(output),
             Self::Restore(restore) => restore.run(output),
+            Self::Login(login) => login.run(output),
+            Self::Context(context) => context.run(output),
+            Self::Whoami(whoami) => whoami.run(output),
+            Self::Submit(submit) => submit.run(output),
+            Self::List(list) => list.run(output),
+            Self::Info(job) => job.info(output),
+            Self::Cancel(end) => end.run("cancel", output),
+            Self::Stop(stop) => stop.run(output),
+            Self::Restart(job) => job.ask("restart", output),
+            Self::Suspend(job) => job.ask("suspend", output),
+            Self::Resume(job) => job.ask("resume", output),
+            Self::Delete(delete) => delete.run(output),
+            Self::Events(events) => events.run(false, output),
+            Self::Logs(events) => events.run(true, output),
+            Self::Bundle(bundle) => bundle.run(output),
+            Self::Tenant(tenant) => tenant.run(output),
+            Self::Member(member) => member.run(output),
+            Self::Token(token) => token.run(output),
+            Self::Quota(quota) => quota.run(output),
             Self::Doctor(doctor) => doctor.run(output),
             Self::Explain(explain) => explain.run(output),
             Self::Completions(completions) => completions.run(),

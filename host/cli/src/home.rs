@@ -45,6 +45,16 @@ impl Home {
         self.0.join("state")
     }
 
+    /// Which JobManagers there are, and how they are asked.
+    pub fn contexts(&self) -> PathBuf {
+        self.0.join("contexts.toml")
+    }
+
+    /// Where tokens are that `lockgate login` was given.
+    pub fn tokens(&self) -> PathBuf {
+        self.0.join("tokens")
+    }
+
     /// Where compiled components are.
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")

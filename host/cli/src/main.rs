@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod client;
 mod commands;
 mod content;
+mod contexts;
 mod exit;
 mod files;
 mod home;

@@ -48,6 +48,21 @@ impl Output {
         let _ = anstream::stdout().write_all(line.as_bytes());
     }
 
+    /// Writes one of many results that come over time; whether anybody still reads them.
+    pub fn stream<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> bool {
+        let line = match self.format {
+            Format::Text => text(),
+            Format::Json => json_line(value),
+        };
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{}", line.trim_end_matches('\n')).and_then(|()| out.flush()).is_ok()
+    }
+
+    /// Whether people read it.
+    pub fn is_text(&self) -> bool {
+        self.format == Format::Text
+    }
+
     /// Writes a result to standard error, because standard output is a job's.
     pub fn aside<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
         let line = match self.format {

@@ -1,10 +1,12 @@
 //! `lockgate audit`: whether a log is the one that was written, and the log itself as lines.
 //!
-//! `verify` and `tail` read what was exported, so that an auditor needs the file and the public key only. `export` reads
-//! the data directory of a JobManager that does not run.
+//! `verify` and `tail` read what was exported, so that an auditor needs the file and the public key only. `export` asks a
+//! JobManager that runs, or reads the data directory of one that does not.
 
 use super::Outcome;
-use super::backup::DataDirectory;
+use super::backup::Origin;
+use super::remote::Remote;
+use crate::client::{Request, malformed};
 use crate::output::{Output, pairs};
 use crate::{files, keyfile};
 use lockgate_core::error::code;
@@ -44,7 +46,7 @@ pub struct Verify {
 #[derive(Debug, clap::Args)]
 pub struct Export {
     #[command(flatten)]
-    data: DataDirectory,
+    from: Origin,
     /// Leave out the records up to this number.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     after: u64,
@@ -63,7 +65,7 @@ impl Audit {
     pub fn run(&self, output: &Output) -> Outcome {
         match self {
             Self::Verify(verify) => verify.run(output),
-            Self::Export(export) => export.run(),
+            Self::Export(export) => export.run(output),
             Self::Tail(tail) => tail.run(output),
         }
     }
@@ -118,23 +120,46 @@ impl Verify {
 }
 
 impl Export {
-    fn run(&self) -> Outcome {
-        const PAGE: usize = 512;
-        let write = |lines: &[String]| {
-            let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
-            std::io::stdout()
-                .write_all(text.as_bytes())
-                .map_err(|error| files::failed(Path::new("standard output"), &error))
-        };
+    fn run(&self, output: &Output) -> Outcome {
+        match self.from.server()? {
+            Some(remote) => super::backup::runtime()?.block_on(self.fetch(&remote, output)),
+            None => self.read(),
+        }
+    }
+
+    /// From a JobManager that runs.
+    async fn fetch(&self, remote: &Remote, output: &Output) -> Outcome {
+        let (mut after, mut begun, mut whole) = (self.after, false, true);
+        loop {
+            let mut page = Page(Vec::new());
+            let request = Request::get(&format!("/api/v1/audit?after={after}&limit={PAGE}"));
+            let headers = remote.client.download(&request, &mut page).await?;
+            let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+            let next = header("audit-next").and_then(|next| next.parse::<u64>().ok());
+            let next = next.filter(|next| *next >= after).ok_or_else(|| malformed("a page of the log has no end"))?;
+            whole &= header("audit-whole") == Some("true");
+            let text = String::from_utf8(page.0).map_err(|_| malformed("the log is no text"))?;
+            write(text.lines(), begun)?;
+            if next == after {
+                break;
+            }
+            (after, begun) = (next, true);
+        }
+        if !whole {
+            output.note("these are the records about your tenant: by themselves they make no chain to verify");
+        }
+        Ok(())
+    }
+
+    /// From a data directory.
+    fn read(&self) -> Outcome {
         super::backup::runtime()?.block_on(async {
-            let store = self.data.open()?;
+            let store = self.from.open()?;
             let mut after = self.after;
             let mut begun = false;
             loop {
                 let (lines, last) = export::lines(&store, after, PAGE).await?;
-                // A later page begins with the checkpoint that the one before it ended with.
-                let repeated = usize::from(begun && lines.first().is_some_and(|line| Checkpoint::parse(line).is_ok()));
-                write(lines.get(repeated..).unwrap_or_default())?;
+                write(lines.iter().map(String::as_str), begun)?;
                 if last == after {
                     break;
                 }
@@ -144,6 +169,35 @@ impl Export {
             Ok(())
         })
     }
+}
+
+/// Records of a page.
+const PAGE: usize = 512;
+
+/// A page of the log as it comes, no longer than one can be.
+struct Page(Vec<u8>);
+
+impl std::io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len().saturating_add(bytes.len()) > PAGE * 2 * MAX_LINE {
+            return Err(std::io::Error::other("a page of the log is too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a page to standard output. A later page begins with the checkpoint that the one before it ended with.
+fn write<'a>(lines: impl Iterator<Item = &'a str>, is_later: bool) -> Result<()> {
+    let mut lines = lines.peekable();
+    lines.next_if(|line| is_later && Checkpoint::parse(line).is_ok());
+    let text = lines.fold(String::new(), |text, line| text + line + "\n");
+    let failed = |error: std::io::Error| files::failed(Path::new("standard output"), &error);
+    std::io::stdout().write_all(text.as_bytes()).map_err(failed)
 }
 
 impl Tail {

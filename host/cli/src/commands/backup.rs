@@ -1,9 +1,11 @@
 //! `lockgate backup` and `lockgate restore`: all that a JobManager keeps as one file, and back.
 //!
 //! They work on the data directory of a JobManager that does not run: one that runs has the store locked, and makes its
-//! backups itself.
+//! backups itself (`--server`) while it goes on.
 
 use super::Outcome;
+use super::remote::{Remote, Target};
+use crate::client::Request;
 use crate::files;
 use crate::output::{Output, pairs};
 use lockgate_core::error::code;
@@ -19,21 +21,27 @@ use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-/// A JobManager's data directory.
+/// A JobManager: its data directory while it does not run, or itself while it does.
 #[derive(Debug, clap::Args)]
-pub struct DataDirectory {
+pub struct Origin {
     /// The data directory of a JobManager that does not run.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "server", conflicts_with = "server")]
+    data: Option<PathBuf>,
     /// A file with the key that encrypts the store's values; a second one for the key that it replaces.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "data")]
     store_key: Vec<PathBuf>,
+    /// Ask a JobManager that runs.
+    #[arg(long)]
+    server: bool,
+    /// Which one; the context in use if not given.
+    #[arg(long, value_name = "NAME", env = "LOCKGATE_CONTEXT")]
+    context: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Backup {
     #[command(flatten)]
-    from: DataDirectory,
+    from: Origin,
     /// The file to make.
     file: PathBuf,
     /// Encrypt it to this public key (`lockgate keys generate --for backup`), so that only the secret key opens it.
@@ -56,14 +64,23 @@ pub struct Restore {
     store_key: Option<PathBuf>,
 }
 
-impl DataDirectory {
-    fn layout(&self) -> Layout {
-        Layout::new(&self.data)
+impl Origin {
+    /// The JobManager that runs, if it is one.
+    ///
+    /// # Errors
+    /// As [`Target::open`].
+    pub fn server(&self) -> Result<Option<Remote>> {
+        self.server.then(|| Target::of(self.context.clone()).open()).transpose()
+    }
+
+    fn layout(&self) -> Result<Layout> {
+        let none = || Error::new(code::USAGE, "neither --data nor --server says which JobManager is meant");
+        self.data.as_ref().map(Layout::new).ok_or_else(none)
     }
 
     /// Opens the store that is there.
     pub fn open(&self) -> Result<Sled> {
-        let layout = self.layout();
+        let layout = self.layout()?;
         if !layout.store().is_dir() {
             let missing = std::io::Error::from(ErrorKind::NotFound);
             return Err(files::failed(&layout.store(), &missing).help("--data wants a JobManager's data directory"));
@@ -75,9 +92,39 @@ impl DataDirectory {
 
 impl Backup {
     pub fn run(&self, output: &Output) -> Outcome {
+        match self.from.server()? {
+            Some(remote) => self.fetch(&remote, output),
+            None => self.write(output),
+        }
+    }
+
+    /// Of a JobManager that runs.
+    fn fetch(&self, remote: &Remote, output: &Output) -> Outcome {
+        let path = &self.file;
+        let none = || Error::new(code::USAGE, "a backup leaves a JobManager encrypted only: add `--recipient KEY`");
+        let recipient = self.recipient.as_ref().ok_or_else(none)?;
+        let request = Request::post("/api/v1/backup").json(&json!({ "recipient": recipient.to_string() }));
+        let mut file = create(path)?;
+        let written = runtime()?.block_on(remote.client.download(&request, &mut file));
+        let synced = written.and_then(|_| {
+            let bytes = file.sync_all().and_then(|()| file.metadata()).map_err(|error| files::failed(path, &error))?;
+            Ok(bytes.len())
+        });
+        let bytes = synced.inspect_err(|_| {
+            // Half a backup would only be found to be none when it is needed.
+            let _ = std::fs::remove_file(path);
+        })?;
+        output.result(&json!({ "written": path, "bytes": bytes }), || {
+            pairs([("written", path.display().to_string()), ("bytes", bytes.to_string())])
+        });
+        Ok(())
+    }
+
+    /// Of a data directory.
+    fn write(&self, output: &Output) -> Outcome {
         let path = &self.file;
         let store = self.from.open()?;
-        let bundles = Bundles::open(self.from.layout().bundles(), 0)?;
+        let bundles = Bundles::open(self.from.layout()?.bundles(), 0)?;
         let file = create(path)?;
         let written = runtime()?.block_on(async {
             let written = backup::write(&store, &bundles, self.recipient.as_ref(), file).await;
@@ -89,7 +136,6 @@ impl Backup {
             Ok(contents)
         });
         let contents = synced.inspect_err(|_| {
-            // Half a backup would only be found to be none when it is needed.
             let _ = std::fs::remove_file(path);
         })?;
         show(output, "written", path, &contents);

@@ -1,4 +1,4 @@
-//! `lockgate trust`: trust documents as files of a folder, made and renewed one after the other.
+//! `lockgate trust`: trust documents as files of a folder, made and renewed one after the other, and given to a JobManager.
 //!
 //! Every verb begins with the document that is there, changes what the options say, raises the version and signs. Where
 //! a threshold needs more keys than are on this machine, `lockgate sign` adds theirs.
@@ -6,6 +6,7 @@
 mod folder;
 mod operator;
 mod options;
+mod server;
 mod tenant;
 
 pub use folder::TrustFolder;
@@ -30,6 +31,10 @@ pub enum Trust {
     TenantRoot(tenant::MakeRoot),
     /// Renews a tenant's status: which jobs are current, what is revoked.
     Status(tenant::MakeStatus),
+    /// Gives documents to a JobManager: the operator his own and policies, a tenant its root and status.
+    Upload(server::Upload),
+    /// Shows the versions of trust documents that a JobManager has.
+    List(server::List),
 }
 
 impl Trust {
@@ -40,6 +45,8 @@ impl Trust {
             Self::Policy(make) => make.run(output),
             Self::TenantRoot(make) => make.run(output),
             Self::Status(make) => make.run(output),
+            Self::Upload(upload) => upload.run(output),
+            Self::List(list) => list.run(output),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Runs the command in a folder of its own.
 
+pub mod site;
+
 use serde_json::Value;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A folder in which the command runs.
@@ -36,11 +39,23 @@ impl Home {
     }
 
     pub fn run_with(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// As [`Self::run`], with something on standard input.
+    pub fn run_fed(&self, arguments: &str, input: &str) -> Ran {
+        let mut command = self.command(&arguments.split(' ').collect::<Vec<_>>());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// The command, to be run in this folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockgate"));
-        let Output { status, stdout, stderr } =
-            command.args(arguments).current_dir(self.0.path()).env_remove("RUST_BACKTRACE").output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { status: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+        command.args(arguments).current_dir(self.0.path()).env_remove("RUST_BACKTRACE");
+        command.env("LOCKGATE_HOME", self.path(".home")).env_remove("LOCKGATE_CONTEXT").env_remove("LOCKGATE_TENANT");
+        command
     }
 
     /// Makes a key file and gives its public key.
@@ -51,6 +66,11 @@ impl Home {
 }
 
 impl Ran {
+    fn of(Output { status, stdout, stderr }: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { status: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    }
+
     /// The JSON object of a run that succeeded.
     pub fn json(&self) -> Value {
         assert_eq!(self.status, 0, "{}", self.err);
@@ -61,6 +81,12 @@ impl Ran {
     pub fn text(&self) -> &str {
         assert_eq!((self.status, self.err.as_str()), (0, ""));
         &self.out
+    }
+
+    /// Asserts that the run succeeded, whatever it told on the way.
+    #[track_caller]
+    pub fn refused_nothing(&self) {
+        assert_eq!(self.status, 0, "{}", self.err);
     }
 
     /// Asserts that the run was refused with this exit code and error code.

@@ -4,4 +4,5 @@ mod keeping;
 mod keys;
 mod new;
 mod reading;
+mod remote;
 mod signing;

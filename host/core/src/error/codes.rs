@@ -334,6 +334,21 @@ codes! {
     TARGET_REFUSED = 1065, "a request's target is too long or malformed";
     BUSY = 1066, "the JobManager has too much to do";
 
+    // 1070 to 1089: the client of a JobManager.
+    NO_CONTEXT = 1070, "it is not said which JobManager is meant";
+    CREDENTIALS_EXPOSED = 1071, "others may read what the client keeps";
+    CONTEXTS_MALFORMED = 1072, "the contexts file is not understood";
+    NO_TOKEN = 1073, "there is no token to send";
+    UNREACHABLE = 1074, "the JobManager cannot be reached";
+    SERVER_UNTRUSTED = 1075, "the server's certificate is not trusted";
+    ANSWER_MALFORMED = 1076, "an answer is not a JobManager's";
+    NO_TENANT = 1077, "it is not said which tenant is meant";
+    NOT_CONFIRMED = 1078, "nobody said yes";
+    JOB_ENDED_OTHERWISE = 1079, "the job ended otherwise than it was to";
+    STILL_WAITING = 1080, "what was waited for has not come about yet";
+    ANSWER_LOST = 1081, "it is not known whether a request was carried out";
+    UNKNOWN_PROBLEM = 1082, "the JobManager refuses with a code that this version does not know";
+
     // 11xx: access, up to 1149.
     UNAUTHENTICATED = 1100, "a request has no credential";
     FORBIDDEN = 1101, "the caller may not do this";

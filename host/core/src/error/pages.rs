@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     include_str!("../../../../docs/errors/08-connectors.md"),
     include_str!("../../../../docs/errors/09-executor.md"),
     include_str!("../../../../docs/errors/10-api.md"),
+    include_str!("../../../../docs/errors/10-client.md"),
     include_str!("../../../../docs/errors/10-routes.md"),
     include_str!("../../../../docs/errors/11-access.md"),
     include_str!("../../../../docs/errors/12-store.md"),

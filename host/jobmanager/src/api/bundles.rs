@@ -62,6 +62,12 @@ pub(super) struct Bundle {
     parameters: Vec<Name>,
 }
 
+/// A bundle's file: a tar archive.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes bytes, which are never held as a whole")]
+pub(super) struct BundleFile(Vec<u8>);
+
 impl From<bundle::Bundle> for Bundle {
     fn from(bundle: bundle::Bundle) -> Self {
         let (predicate, manifest) = (&bundle.predicate, &bundle.predicate.manifest);
@@ -99,7 +105,7 @@ pub(super) async fn list_bundles(
 
 /// Uploads a bundle. It is kept only if the tenant's trust documents let it start now.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/bundles", tag = "bundles", params(("tenant" = String, Path)),
-    request_body(content = Vec<u8>, content_type = "application/vnd.lockgate.bundle.v1+tar"),
+    request_body(content = BundleFile, content_type = "application/vnd.lockgate.bundle.v1+tar"),
     responses((status = 201, description = "It is kept", body = Bundle), (status = 200, description = "It was here already", body = Bundle)))]
 pub(super) async fn post_bundle(
     State(api): State<Api>,
@@ -113,7 +119,7 @@ pub(super) async fn post_bundle(
 /// Uploads the bundle of this digest. One that is here already is not read again.
 #[utoipa::path(put, path = "/api/v1/tenants/{tenant}/bundles/{digest}", tag = "bundles",
     params(("tenant" = String, Path), ("digest" = String, Path)),
-    request_body(content = Vec<u8>, content_type = "application/vnd.lockgate.bundle.v1+tar"),
+    request_body(content = BundleFile, content_type = "application/vnd.lockgate.bundle.v1+tar"),
     responses((status = 201, description = "It is kept", body = Bundle), (status = 200, description = "It was here already", body = Bundle)))]
 pub(super) async fn put_bundle(
     State(api): State<Api>,
@@ -168,7 +174,7 @@ pub(super) async fn get_bundle(
 /// A bundle's file.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/bundles/{digest}/content", tag = "bundles",
     params(("tenant" = String, Path), ("digest" = String, Path)),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/vnd.lockgate.bundle.v1+tar")))]
+    responses((status = 200, description = "The file", body = BundleFile, content_type = "application/vnd.lockgate.bundle.v1+tar")))]
 pub(super) async fn download_bundle(
     State(api): State<Api>,
     call: Call,

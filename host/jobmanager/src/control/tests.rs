@@ -7,6 +7,7 @@ use crate::reconcile::Observed;
 use crate::service::changes::Precondition;
 use crate::service::jobs::{Ask, Upgrade};
 use crate::world::{World, admin, deployer, draft, keys, name, operator, viewer};
+use lockgate_core::Digest;
 use lockgate_core::job_state::State;
 use lockgate_core::placement::{Availability, TaskManager, Waits};
 use lockgate_core::trust::{TenantStatus, create};
@@ -159,4 +160,40 @@ async fn what_an_upgrade_newly_touches_is_audited_and_followed() {
     assert!(upgraded.details["newly-touches"].contains("results"), "{:?}", upgraded.details);
     rounds(&mut Keeper::new(Arc::clone(&world.service))).await;
     assert_eq!(job(&world, "late").await.execution.release.version, 2);
+}
+
+#[tokio::test]
+async fn back_goes_only_what_the_version_in_place_names_as_a_fallback() {
+    let world = World::empty().await;
+    world.tenant("acme").await;
+    let first = world.job("acme", "late").await;
+    let signed = |mut package: lockgate_core::bundle::Package| {
+        package.envelope.sign(&keys(&name("acme")).signer).unwrap();
+        package
+    };
+    let mut draft = draft("acme", "late", 2, world.now());
+    draft.fallback = vec![first.release().unwrap()];
+    let second = signed(draft.package(Some(&first)).unwrap());
+    let (old, new) = (Digest::of(&first.to_bytes().unwrap()), world.upload("acme", "late", &second).await);
+    let take = |bundle, fallback| {
+        let upgrade = Upgrade { bundle: Some(bundle), fallback, parameters: None, parallelism: None };
+        let (acme, late, world) = (name("acme"), name("late"), &world);
+        async move {
+            let any = Precondition::Unstated;
+            world
+                .service
+                .upgrade_job(&deployer("acme"), &acme, &late, &upgrade, any)
+                .await
+                .map_err(|error| error.code())
+        }
+    };
+    let mut keeper = Keeper::new(Arc::clone(&world.service));
+    assert!(take(new, false).await.is_ok());
+    assert!(take(old, false).await.is_err(), "back, and not as a fallback");
+    assert_eq!(take(old, true).await.unwrap().record.wanted.release.version, 1);
+    rounds(&mut keeper).await;
+    let job = job(&world, "late").await;
+    assert_eq!((job.execution.release.version, job.state()), (1, State::Created), "{:?}", job.execution.failure);
+    assert!(take(new, true).await.is_err(), "version 1 names no fallback");
+    assert!(take(new, false).await.is_ok(), "forward again");
 }

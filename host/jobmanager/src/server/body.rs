@@ -11,7 +11,7 @@ use lockgate_core::error::code;
 use lockgate_core::{Error, human};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
@@ -31,17 +31,24 @@ impl BodyLimit {
     }
 }
 
-/// When the last of a body came, so that the time for an answer counts from then.
+/// When the last of a body came, so that the time for an answer counts from then, and whether all of it did.
 #[derive(Clone, Debug)]
 pub struct Progress {
     start: Instant,
     millis: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Progress {
-    /// From now.
-    pub fn new() -> Self {
-        Self { start: Instant::now(), millis: Arc::default() }
+    /// That of `body`, from now.
+    pub fn of(body: &Body) -> Self {
+        let ended = Arc::new(AtomicBool::new(body.is_end_stream()));
+        Self { start: Instant::now(), millis: Arc::default(), ended }
+    }
+
+    /// Whether nothing of the body is left on the way.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// When anything came last.
@@ -131,6 +138,9 @@ impl HttpBody for Bounded {
             this.waited += since.elapsed();
         }
         this.progress.note();
+        if this.body.is_end_stream() || matches!(polled, Poll::Ready(None)) {
+            this.progress.ended.store(true, Ordering::Relaxed);
+        }
         Poll::Ready(match ready!(polled) {
             None => None,
             Some(Err(_)) => Some(Err(Error::new(code::BODY_TOO_SLOW, "the body ended before its end"))),

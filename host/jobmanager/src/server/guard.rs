@@ -115,8 +115,8 @@ impl<D: Directory> Guard<D> {
         let (method, path) = (request.method().clone(), logged(request.uri()));
         let peer = request.extensions().get::<Peer>().cloned();
         let source = peer.as_ref().map(Peer::source);
-        let mut caller = None;
-        let answer = self.answer(request, next, peer, &mut caller).await;
+        let (mut caller, progress) = (None, Progress::of(request.body()));
+        let answer = self.answer(request, next, peer, &progress, &mut caller).await;
         let mut response = answer.unwrap_or_else(|(error, wait)| {
             let (code, response) = (error.code(), refusal(error, wait));
             let (request, caller, status) = (id.clone(), caller.clone(), response.status().as_u16());
@@ -125,6 +125,10 @@ impl<D: Directory> Guard<D> {
         });
         if let Ok(value) = HeaderValue::try_from(id.as_str()) {
             response.headers_mut().insert("x-request-id", value);
+        }
+        if !progress.has_ended() {
+            // The connection ends with what is left of the body in it; whoever is not told would ask on.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         harden(response.headers_mut());
         tracing::info!(
@@ -146,6 +150,7 @@ impl<D: Directory> Guard<D> {
         mut request: Request,
         next: Next,
         peer: Option<Peer>,
+        progress: &Progress,
         caller: &mut Option<Caller>,
     ) -> Result<Response, Refusing> {
         well_formed(&request, &self.names).map_err(at_once)?;
@@ -159,9 +164,8 @@ impl<D: Directory> Guard<D> {
         // Nobody behind this needs them, and what is not there cannot be logged.
         request.headers_mut().remove(header::AUTHORIZATION);
         request.headers_mut().remove(header::COOKIE);
-        let progress = Progress::new();
         let (mut parts, body) = request.into_parts();
-        let (body, limit) = body::bounded(body, &self.limits, &progress);
+        let (body, limit) = body::bounded(body, &self.limits, progress);
         parts.extensions.insert(limit);
         let answer = next.run(Request::from_parts(parts, body));
         tokio::pin!(answer);

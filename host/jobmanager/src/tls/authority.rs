@@ -1,6 +1,6 @@
 //! The JobManager's own authority, for whoever has none: the first start makes it, and it signs the server's certificate.
 //!
-//! The authority's certificate is what clients are given (`lockgate login --ca`). The server's certificate lives 90 days
+//! The authority's certificate is what clients are given (`lockgate login --ca`), or its SHA-256 (`--ca-sha256`). The server's certificate lives 90 days
 //! and is made anew, with a new key, once 60 of them are over or the names have changed.
 
 use crate::config::private;
@@ -85,7 +85,9 @@ pub fn ensure(data: &Path, names: &[String]) -> Result<Made> {
         let certificate = server_params(names).map_err(failed)?.signed_by(&key, &issuer).map_err(failed)?;
         // The key first: whoever looks in between finds a pair that does not match, says so, and looks again.
         private::write(&made.key(), key.serialize_pem().as_bytes(), 0o600)?;
-        private::write(&made.certificate(), certificate.pem().as_bytes(), 0o644)?;
+        // With the authority's own certificate, so that whoever knows no more than its digest can check the chain.
+        let authority = std::fs::read_to_string(made.ca()).map_err(|error| unusable(&made.ca(), &error))?;
+        private::write(&made.certificate(), format!("{}{authority}", certificate.pem()).as_bytes(), 0o644)?;
         private::write(&mark, wanted.as_bytes(), 0o644)?;
     }
     Ok(made)

@@ -237,6 +237,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("gone-and-not-dead", |slot| {
         slot.forge(0, Word::Gone, |_| 1);
         slot.ring();
+        wait();
     }),
     ("silence", |_| wait()),
     ("spinning", |_| while !black_box(false) {}),

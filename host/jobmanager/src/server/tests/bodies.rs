@@ -1,7 +1,7 @@
 //! What a request's body may be.
 
 use super::start;
-use crate::testing::client::{post, rest};
+use crate::testing::client::{get, post, rest};
 use crate::testing::{PATIENCE, soon};
 use tokio::io::AsyncWriteExt as _;
 
@@ -95,4 +95,20 @@ async fn the_time_for_an_answer_counts_from_the_last_of_the_body() {
     }
     let answer = rest(&mut stream).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "8"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn whoever_is_answered_before_his_body_has_ended_is_told_that_the_connection_ends() {
+    let (server, token, _) = start("").await;
+    // No credential, so that nobody reads the body.
+    let early = "POST /length HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n";
+    let answer = server.ask(early).await;
+    assert_eq!((answer.status, answer.header("connection")), (401, Some("close")));
+    let mut stream = server.trust().connect(server.address).await.unwrap();
+    let whole = post("/length", &token, "content-length: 3\r\n").replace("connection: close\r\n", "") + "abc";
+    stream.write_all(whole.as_bytes()).await.unwrap();
+    stream.write_all(get("/whoami", &token).as_bytes()).await.unwrap();
+    let answer = soon("both answers", rest(&mut stream)).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("connection").is_none() && answer.body.contains("HTTP/1.1 200"), "{answer:?}");
 }

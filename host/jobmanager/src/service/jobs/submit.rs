@@ -17,9 +17,9 @@ use crate::service::idempotency::{IdempotencyKey, Known, Made};
 use crate::service::{Call, Change, Service, events};
 use lockgate_core::error::code;
 use lockgate_core::grant::{ResourceKind, Touch};
-use lockgate_core::limits::Limits;
 use lockgate_core::manifest::Manifest;
 use lockgate_core::placement::SlotCost;
+use lockgate_core::plan::Plan;
 use lockgate_core::planner::Planner;
 use lockgate_core::verify::Accepted;
 use lockgate_core::{Digest, Error, Name, Result, UnixMillis};
@@ -100,10 +100,10 @@ impl Service {
             let cause = format!("there is a job {name} already");
             return Err(Error::new(code::ALREADY_EXISTS, cause).help("upgrade it, or delete it once it has ended"));
         }
-        check_settings(&bundle.record, &new.parameters)?;
+        let plan = check_settings(&bundle.record, &new.parameters)?;
         let (file, _) = self.bundles.file(&new.bundle)?;
         let (accepted, marks) = self.verify(tenant, file, Purpose::Start).await?;
-        let wanted = wanted(&bundle.record, new.parallelism, 1)?;
+        let wanted = wanted(&bundle.record, &plan, new.parallelism, 1)?;
         let now = UnixMillis::from(self.now());
         let epoch = *self.records.revision().borrow();
         let mut job = Job {
@@ -185,7 +185,7 @@ impl Service {
             return Err(Error::new(code::NOT_A_JOB, cause));
         }
         let parameters = upgrade.parameters.clone().unwrap_or_else(|| job.deployment.parameters.clone());
-        check_settings(&bundle.record, &parameters)?;
+        let plan = check_settings(&bundle.record, &parameters)?;
         let mut change = Change::default();
         let event = self.done(call, Action::UpgradeJobs, resource);
         let mut text = format!("{} changes settings", call.caller.principal);
@@ -211,7 +211,7 @@ impl Service {
             let range = bundle.record.predicate.manifest.job.parallelism;
             Some(job.wanted.desired.clamp(range.min, range.max))
         });
-        let wanted = wanted(&bundle.record, slots, job.wanted.run)?;
+        let wanted = wanted(&bundle.record, &plan, slots, job.wanted.run)?;
         let next = self.deployment(call, &bundle.record, parameters);
         let settings = next.parameters != job.deployment.parameters;
         let same = next.release == job.deployment.release && !settings && wanted.desired == job.wanted.desired;
@@ -246,8 +246,8 @@ impl Service {
     }
 }
 
-/// Refuses bundles without a pipeline, and values that are outside of what was signed.
-fn check_settings(bundle: &Bundle, parameters: &BTreeMap<Name, String>) -> Result<()> {
+/// The plan; refuses bundles without a pipeline, and values that are outside of what was signed.
+fn check_settings(bundle: &Bundle, parameters: &BTreeMap<Name, String>) -> Result<Plan> {
     if !bundle.is_job() {
         let cause = format!("bundle {} holds functions, not a job", bundle.digest.short());
         return Err(Error::new(code::NOT_A_JOB, cause));
@@ -257,7 +257,7 @@ fn check_settings(bundle: &Bundle, parameters: &BTreeMap<Name, String>) -> Resul
         return Err(Error::new(code::MALFORMED_REQUEST, cause));
     }
     match Planner::plan(&bundle.predicate.manifest, &bundle.descriptions, parameters) {
-        Ok(_) => Ok(()),
+        Ok(plan) => Ok(plan),
         Err(errors) => {
             let first = errors.into_iter().next();
             Err(first.unwrap_or_else(|| Error::new(code::INTERNAL, "the job's plan cannot be made")))
@@ -266,7 +266,7 @@ fn check_settings(bundle: &Bundle, parameters: &BTreeMap<Name, String>) -> Resul
 }
 
 /// What is wanted of a job in this version.
-fn wanted(bundle: &Bundle, parallelism: Option<u32>, run: u64) -> Result<Wanted> {
+fn wanted(bundle: &Bundle, plan: &Plan, parallelism: Option<u32>, run: u64) -> Result<Wanted> {
     let manifest = &bundle.predicate.manifest;
     let range = manifest.job.parallelism;
     let desired = parallelism.unwrap_or(range.max);
@@ -282,17 +282,10 @@ fn wanted(bundle: &Bundle, parallelism: Option<u32>, run: u64) -> Result<Wanted>
         parallelism: range,
         desired,
         weight: 1,
-        slot: slot_cost(manifest),
+        slot: SlotCost::of(plan, 0),
         volumes: volumes(manifest),
         restart: manifest.restart_strategy()?,
     })
-}
-
-/// What a slot takes up: an instance for each operator that calls a function, each of the memory that its limit allows.
-fn slot_cost(manifest: &Manifest) -> SlotCost {
-    let functions = manifest.operator.values().filter(|operator| operator.function.is_some()).count();
-    let functions = u64::try_from(functions).unwrap_or(u64::MAX).max(1);
-    SlotCost { memory: Limits::with(&manifest.limits).memory.saturating_mul(functions), fuel: 0 }
 }
 
 fn volumes(manifest: &Manifest) -> BTreeSet<Name> {
