@@ -72,7 +72,8 @@ pub fn attacks() -> Vec<(&'static str, &'static str, Attack)> {
         ("sleep-as-a-clock", "int64", |_| {
             let before = std::time::Instant::now();
             std::thread::sleep(std::time::Duration::from_secs(1));
-            Err(if before.elapsed().is_zero() { "refused: time stands still" } else { "the host gave its clock" }.into())
+            Err(if before.elapsed().is_zero() { "refused: time stands still" } else { "the host gave its clock" }
+                .into())
         }),
         ("entropy-of-addresses", "int64", |x| {
             // Where the host puts things is no business of a guest: its addresses are its own and always the same.
