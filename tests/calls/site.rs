@@ -150,11 +150,15 @@ impl Site {
         self.settle();
     }
 
-    /// Waits until what the JobManager does by itself about the job is done.
+    /// Waits until what the JobManager does by itself about the job is done: it waits, and it is known for what.
     fn settle(&self) {
         let begun = std::time::Instant::now();
-        while self.get("operator", "/api/v1/tenants/acme/jobs/late").json()["state"] != "CREATED" {
-            assert!(begun.elapsed() < PATIENCE, "the job is not waiting for a slot");
+        loop {
+            let job = self.get("operator", "/api/v1/tenants/acme/jobs/late").json();
+            if job["state"] == "CREATED" && job["waits-for"].is_string() {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the job is not waiting for anything: {job}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -1,5 +1,6 @@
 //! Runs the command in a folder of its own.
 
+pub mod proxy;
 pub mod site;
 
 use serde_json::Value;

@@ -34,13 +34,16 @@ format = "lines"
 pub struct Site {
     pub home: Home,
     pub port: u16,
-    server: Child,
+    server: Process,
 }
 
-impl Drop for Site {
+/// A process that ends when this does.
+struct Process(Child);
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -120,8 +123,8 @@ impl Site {
 
     /// Ends the JobManager at once and starts it again where it was.
     pub fn restart(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
+        self.server.0.kill().unwrap();
+        self.server.0.wait().unwrap();
         let text = format!("data = \"data\"\nlisten = [\"127.0.0.1:{}\"]\n", self.port);
         self.home.write("jobmanager.toml", text);
         self.server = start(&self.home).0;
@@ -129,11 +132,11 @@ impl Site {
 }
 
 /// Starts a JobManager and waits until it listens; its port.
-#[expect(clippy::zombie_processes, reason = "whoever gets it waits for it")]
-fn start(home: &Home) -> (Child, u16) {
+fn start(home: &Home) -> (Process, u16) {
     let mut command = home.command(&["jobmanager", "--config", "jobmanager.toml"]);
-    let mut server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut server = Process(child.unwrap());
+    let lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
     let (tell, told) = mpsc::channel();
     // Its log is read to the end, so that it never waits for a reader.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));

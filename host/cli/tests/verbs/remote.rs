@@ -1,6 +1,7 @@
 //! The verbs that ask a JobManager, against a real one: what they do, what they show, and how they end.
 
 use crate::support::mode;
+use crate::support::proxy::Proxy;
 use crate::support::site::Site;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
@@ -227,6 +228,37 @@ fn events_are_followed_across_a_restart_of_the_jobmanager() {
 }
 
 #[test]
+fn what_may_arrive_twice_is_sent_again_and_nothing_else() {
+    let site = Site::new();
+    let home = &site.home;
+    let proxy = Proxy::new(site.port);
+    let login = format!("login https://localhost:{} --ca data/tls/ca.pem --token-file op.token --name far", proxy.port);
+    home.run(&login).text();
+    // Its answer is lost twice; under its key it is made once all the same, and is no error.
+    proxy.cut(2);
+    assert_eq!(home.run(&format!("tenant create twice {LG}")).json()["name"], "twice");
+    proxy.cut(1);
+    assert!(home.run("tenant list").text().contains("twice"), "reading does no harm");
+    proxy.cut(1);
+    home.run("tenant suspend twice").refused(5, "LG1081");
+    assert_eq!(proxy.left(), 0, "it was sent once");
+    assert_eq!(home.run(&format!("tenant show twice {LG}")).json()["state"], "suspended");
+    // A token whose text is lost is told by its id, to be revoked.
+    proxy.cut(1);
+    let lost = home.run("token create --principal user:op");
+    let id = lost.refused(5, "LG1081").split_whitespace().find(|word| word.len() == 16).unwrap().to_owned();
+    home.run(&format!("token revoke {id}")).text();
+    // An upload under its digest.
+    proxy.cut(1);
+    let far = format!("login https://localhost:{} --ca data/tls/ca.pem --token-file acme.token --name far", proxy.port);
+    home.run(&far).text();
+    proxy.cut(2);
+    assert_eq!(home.run(&format!("bundle upload copy.1.lgb {LG}")).json()["bundle"]["version"], 1);
+    proxy.cut(100);
+    home.run("list").refused(5, "LG1074");
+}
+
+#[test]
 fn what_a_running_jobmanager_keeps_is_backed_up_and_its_log_exported() {
     let site = Site::new();
     let home = &site.home;
@@ -245,7 +277,7 @@ fn what_a_running_jobmanager_keeps_is_backed_up_and_its_log_exported() {
 
     let log = home.run("audit export --server --context op").text().to_owned();
     assert!(log.contains("create-jobs") && log.contains("manage-store"));
-    assert!(home.run_fed("audit verify -", &log).text().contains("verified"));
+    assert_eq!(home.run_fed(&format!("audit verify - {LG}"), &log).json()["verified"], true);
     assert!(home.run_fed("audit tail -n 1 -", &log).text().contains("manage-store"));
     let own = home.run("audit export --server");
     assert!(own.out.contains("create-jobs") && !own.out.contains("manage-store") && own.err.contains("no chain"));

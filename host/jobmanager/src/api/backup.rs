@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct MakeBackup {
     /// The public key that it is encrypted to (`lockgate keys generate --for backup`).
+    #[schema(pattern = "^lockgate-backup-public-key-v1:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
     recipient: String,
 }
 
