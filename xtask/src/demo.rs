@@ -4,6 +4,7 @@
 //! otherwise fails the demo, so that it cannot drift from what the command does.
 
 mod report;
+mod server;
 mod stage;
 
 use crate::process::{cargo, run as run_command};
@@ -16,13 +17,19 @@ pub const HELP: &str = "\
 Usage: cargo xtask demo [--release]
 
 Builds `lockgate` and the example guests, runs the example jobs over examples/data (336,776 flights and some text), and
-then shows four refusals. Everything it writes, keys included, goes to target/demo, made anew each time.
+then shows nine refusals, five of them by a JobManager that is started for them and ended after. Everything it writes, keys included, goes to target/demo, made anew each time.
 
 Options:
   --release   builds `lockgate` in release, which takes twice as long; guests always are
 ";
 
-/// One step. `{demo}` in an argument stands for the folder that the demo writes to.
+/// The exit code of whatever was checked and refused.
+const REFUSED: i32 = 1;
+
+/// The exit code for what there is not, or not for this caller.
+const NOT_FOUND: i32 = 7;
+
+/// One step. `{demo}` in an argument stands for the folder that the demo writes to, `{server}` for the JobManager's URL.
 enum Step {
     /// What the following steps show.
     Say(&'static str),
@@ -38,10 +45,18 @@ enum Step {
     Sample(&'static str),
     /// The table of all jobs so far.
     Table,
+    /// A call that must succeed and say all of this.
+    Tells { call: &'static str, words: &'static [&'static str] },
     /// A call that must be refused with this exit code and error code.
-    Refused { call: &'static str, code: &'static str },
+    Refused { call: &'static str, code: &'static str, exit: i32 },
+    /// Starts the JobManager with this configuration and waits until it listens.
+    JobManager { config: &'static str },
+    /// A request to the JobManager without a credential, which must be refused with this code.
+    Anonymous { path: &'static str, code: &'static str },
     /// Copies a file.
     Copy { from: &'static str, to: &'static str },
+    /// Copies a text with something in it replaced.
+    Edit { from: &'static str, to: &'static str, replace: (&'static str, &'static str) },
     /// Copies a bundle with one bit of its first component flipped.
     Flip { from: &'static str, to: &'static str },
     /// Two calls at once: the first must be refused with this code, the second must succeed while or after it is.
@@ -100,10 +115,18 @@ const SCRIPT: &[Step] = &[
     ),
     Step::Say("Refusal 1: a bit of a component was flipped after signing"),
     Step::Flip { from: "{demo}/flights.lgb", to: "{demo}/flipped.lgb" },
-    Step::Refused { call: "run {demo}/flipped.lgb --trust {demo}/trust --domain demo.example", code: "LG0306" },
+    Step::Refused {
+        call: "run {demo}/flipped.lgb --trust {demo}/trust --domain demo.example",
+        code: "LG0306",
+        exit: REFUSED,
+    },
     Step::Say("Refusal 2: the same bundle, but a stranger signed it"),
     Step::Prepare(&["keys generate {demo}/stranger.key", "sign {demo}/strange.lgb --key {demo}/stranger.key"]),
-    Step::Refused { call: "run {demo}/strange.lgb --trust {demo}/trust --domain demo.example", code: "LG0408" },
+    Step::Refused {
+        call: "run {demo}/strange.lgb --trust {demo}/trust --domain demo.example",
+        code: "LG0408",
+        exit: REFUSED,
+    },
     Step::Say("Refusal 3: an endless loop is cut off by its fuel while a neighbour finishes"),
     Step::Beside {
         refused: "run tests/guests/hostile/endless.toml --volume data=examples/data",
@@ -111,7 +134,53 @@ const SCRIPT: &[Step] = &[
         neighbour: "run examples/flights --volume flights=examples/data/flights --volume results={demo}/neighbour",
     },
     Step::Say("Refusal 4: a guest asks for an import that it was not granted"),
-    Step::Refused { call: "check tests/guests/exfiltrate", code: "LG0503" },
+    Step::Refused { call: "check tests/guests/exfiltrate", code: "LG0503", exit: REFUSED },
+    Step::Say("The same over the network: a JobManager, an operator and two tenants, each with a token of its own"),
+    Step::JobManager { config: "data = \"jobmanager\"\ndomain = \"demo.example\"\nlisten = [\"127.0.0.1:0\"]\n" },
+    Step::Prepare(&[
+        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/jobmanager/setup-token --name setup",
+        "member set user:olga --role operator",
+        "token create --principal user:olga --to {demo}/olga.token",
+        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/olga.token --name operator",
+        "tenant create examples",
+        "member set user:ana --role tenant-admin --tenant examples",
+        "token create --principal user:ana --tenant examples --to {demo}/ana.token",
+        "tenant create visitors",
+        "member set user:bob --role tenant-admin --tenant visitors",
+        "token create --principal user:bob --tenant visitors --to {demo}/bob.token",
+        "quota set slots=2 --tenant examples",
+        "trust upload {demo}/trust",
+        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/bob.token --name visitors",
+        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/ana.token --name examples",
+        "trust upload {demo}/trust",
+    ]),
+    Step::Say("Refusal 5: an anonymous request"),
+    Step::Anonymous { path: "/api/v1/tenants/examples/jobs", code: "LG1100" },
+    Step::Say("Refusal 6: the bundle with the flipped bit is uploaded"),
+    Step::Refused { call: "bundle upload {demo}/flipped.lgb", code: "LG0306", exit: REFUSED },
+    Step::Say("Refusal 7: the job would run on 4 slots, the tenant may have 2"),
+    Step::Refused { call: "submit {demo}/flights.lgb --detached", code: "LG1112", exit: REFUSED },
+    Step::Say("On 2 slots it is taken"),
+    Step::Run("submit {demo}/flights.lgb --parallelism 2 --detached"),
+    Step::Say("Refusal 8: with another tenant's token there is no such job"),
+    Step::Tells { call: "info late-flights", words: &["CREATED"] },
+    Step::Refused { call: "info late-flights --context visitors --tenant examples", code: "LG1102", exit: NOT_FOUND },
+    Step::Say("Refusal 9: after an upgrade to version 2, version 1 is stale"),
+    Step::Edit {
+        from: "examples/flights/lockgate.toml",
+        to: "{demo}/flights-2.toml",
+        replace: ("version = 1", "version = 2"),
+    },
+    Step::Prepare(&[
+        "build {demo}/flights-2.toml --no-compile --volume flights=examples/data/flights --audience demo.example --replaces {demo}/flights.lgb --out {demo}/flights-2.lgb",
+        "sign {demo}/flights-2.lgb --key {demo}/signer.key",
+        "trust status examples --dir {demo}/trust --current {demo}/flights-2.lgb --key {demo}/tenant-status.key",
+        "trust upload {demo}/trust",
+    ]),
+    Step::Run("submit {demo}/flights-2.lgb --detached --yes"),
+    Step::Refused { call: "submit {demo}/flights.lgb --detached --yes", code: "LG0418", exit: REFUSED },
+    Step::Say("The job waits: what would run it, a TaskManager, does not exist yet"),
+    Step::Tells { call: "list", words: &["late-flights", "CREATED"] },
 ];
 
 /// Runs the demo.

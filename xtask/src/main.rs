@@ -33,7 +33,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command {
         name: "demo",
-        summary: "run the example jobs and the four refusals",
+        summary: "run the example jobs and the nine refusals",
         help: || demo::HELP.into(),
         run: demo::run,
     },

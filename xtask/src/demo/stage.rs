@@ -1,8 +1,9 @@
 //! Where the demo's script is played: calls `lockgate`, shows what it says and holds it to how it must end.
 
-use super::Step;
 use super::report::{self, Report};
-use crate::process::line;
+use super::server::Server;
+use super::{REFUSED, Step};
+use crate::process::{line, read};
 use crate::{Result, workspace};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,19 +13,17 @@ use std::process::{Child, Command, Output, Stdio};
 const LINES: usize = 3;
 const WIDTH: usize = 320;
 
-/// The exit code of whatever was checked and refused.
-const REFUSED: i32 = 1;
-
 pub struct Stage {
     lockgate: PathBuf,
     folder: PathBuf,
     reports: Vec<Report>,
+    server: Option<Server>,
 }
 
 impl Stage {
     /// Calls this `lockgate` and writes to this folder.
     pub fn new(lockgate: PathBuf, folder: PathBuf) -> Self {
-        Self { lockgate, folder, reports: Vec::new() }
+        Self { lockgate, folder, reports: Vec::new(), server: None }
     }
 
     /// The folder.
@@ -59,17 +58,36 @@ impl Stage {
             }
             Step::Sample(folder) => sample(Path::new(&self.fill(folder)))?,
             Step::Table => print!("{}", report::table(&self.reports)),
-            Step::Refused { call, code } => refused(self.start(call)?, code)?,
+            Step::Tells { call, words } => {
+                let said = text(&self.succeeded(call)?.stdout);
+                print!("{said}");
+                let missing = words.iter().find(|word| !said.contains(**word));
+                missing.map_or(Ok(()), |word| Err(format!("`lockgate {call}` should have said {word:?}")))?;
+            }
+            Step::Refused { call, code, exit } => refused(self.start(call)?, code, *exit)?,
+            Step::Anonymous { path, code } => self.anonymous(path, code)?,
+            Step::JobManager { config } => {
+                let file = self.folder.join("jobmanager.toml");
+                std::fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
+                print!("{}:\n{config}", workspace::shown(&file));
+                let command = self.command("jobmanager --config {demo}/jobmanager.toml");
+                self.server = Some(Server::start(command, &self.folder.join("jobmanager.log"))?);
+            }
             Step::Copy { from, to } => {
                 let (from, to) = (self.fill(from), self.fill(to));
                 println!("$ cp {from} {to}");
                 std::fs::copy(&from, &to).map_err(|error| format!("{from}: {error}"))?;
             }
+            Step::Edit { from, to, replace: (old, new) } => {
+                let (from, to) = (self.fill(from), self.fill(to));
+                println!("$ sed 's/{old}/{new}/' {from} > {to}");
+                edit(Path::new(&from), Path::new(&to), old, new)?;
+            }
             Step::Flip { from, to } => flip(Path::new(&self.fill(from)), Path::new(&self.fill(to)))?,
             Step::Beside { refused: call, code, neighbour } => {
                 let child = self.start(call)?;
                 let beside = self.start(neighbour)?;
-                refused(child, code)?;
+                refused(child, code, REFUSED)?;
                 let beside = success(neighbour, output(beside)?)?;
                 println!("\nthe neighbour meanwhile:\n{}", text(&beside.stdout).trim_end());
             }
@@ -82,8 +100,14 @@ impl Stage {
         success(call, output(self.start(call)?)?)
     }
 
-    /// Starts `lockgate` with these arguments, shown as typed. Keys and guests are where the demo and `guests` keep them.
+    /// Starts `lockgate` with these arguments.
     fn start(&self, call: &str) -> Result<Child> {
+        let mut command = self.command(call);
+        command.spawn().map_err(|error| format!("`{}` could not be started: {error}", line(&command)))
+    }
+
+    /// `lockgate` with these arguments, shown as typed. Keys and guests are where the demo and `guests` keep them.
+    fn command(&self, call: &str) -> Command {
         let mut command = Command::new(&self.lockgate);
         command
             .args(call.split(' ').map(|argument| self.fill(argument)))
@@ -95,11 +119,29 @@ impl Stage {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         println!("$ {}", line(&command));
-        command.spawn().map_err(|error| format!("`{}` could not be started: {error}", line(&command)))
+        command
+    }
+
+    /// Asks the JobManager without any credential, which `lockgate` itself never does.
+    fn anonymous(&self, path: &str, code: &str) -> Result {
+        let mut command = Command::new("curl");
+        command
+            .args(["--silent", "--show-error", "--noproxy", "localhost", "--write-out", " %{http_code}", "--cacert"])
+            .args([self.fill("{demo}/jobmanager/tls/ca.pem"), self.fill("{server}") + path])
+            .current_dir(workspace::root())
+            .stdin(Stdio::null());
+        println!("$ {}", line(&command));
+        let said = read(&mut command)?;
+        println!("{said}");
+        if said.contains(&format!(r#""code":"{code}""#)) && said.ends_with(" 401") {
+            return Ok(());
+        }
+        Err(format!("that should have been refused with {code} and the status 401"))
     }
 
     fn fill(&self, text: &str) -> String {
-        text.replace("{demo}", &workspace::shown(&self.folder))
+        let server = self.server.as_ref().map(Server::url).unwrap_or_default();
+        text.replace("{demo}", &workspace::shown(&self.folder)).replace("{server}", &server)
     }
 }
 
@@ -116,14 +158,14 @@ fn success(call: &str, output: Output) -> Result<Output> {
 }
 
 /// Waits for a call that must be refused; shows what it says to the user.
-fn refused(child: Child, code: &str) -> Result {
+fn refused(child: Child, code: &str, exit: i32) -> Result {
     let output = output(child)?;
     let said = text(&output.stderr);
     print!("{said}");
     match (output.status.code(), said.contains(&format!("[{code}]"))) {
-        (Some(REFUSED), true) => Ok(()),
+        (Some(status), true) if status == exit => Ok(()),
         (Some(0), _) => Err("that should have been refused".into()),
-        _ => Err(format!("that should have been refused with {code} and the exit code {REFUSED} ({})", output.status)),
+        _ => Err(format!("that should have been refused with {code} and the exit code {exit} ({})", output.status)),
     }
 }
 
@@ -165,6 +207,15 @@ fn flip(from: &Path, to: &Path) -> Result {
     Ok(())
 }
 
+/// Copies a text with `old`, which must be in it once, replaced by `new`.
+fn edit(from: &Path, to: &Path, old: &str, new: &str) -> Result {
+    let text = std::fs::read_to_string(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    if text.matches(old).count() != 1 {
+        return Err(format!("{}: {old:?} should be in it once", from.display()));
+    }
+    std::fs::write(to, text.replace(old, new)).map_err(|error| format!("{}: {error}", to.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,14 +236,27 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_changes_what_is_there_once() {
+        let folder = std::env::temp_dir().join(format!("xtask-edit-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (from, to) = (folder.join("a"), folder.join("b"));
+        std::fs::write(&from, "a = 1\nb = 1\n").unwrap();
+        edit(&from, &to, "b = 1", "b = 2").unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "a = 1\nb = 2\n");
+        assert!(edit(&from, &to, "c = 1", "").is_err() && edit(&from, &to, "= 1", "").is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn a_refusal_needs_exit_code_and_error_code() {
         let say = |script: &str| {
             Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
-        assert_eq!(refused(say("echo 'error[LG0404]: no' >&2; exit 1"), "LG0404"), Ok(()));
-        assert!(refused(say("echo 'error[LG0404]: no' >&2; exit 0"), "LG0404").is_err());
-        assert!(refused(say("echo 'error[LG0404]: no' >&2; exit 3"), "LG0404").is_err());
-        assert!(refused(say("echo 'error[LG0405]: no' >&2; exit 1"), "LG0404").is_err_and(|m| m.contains("LG0404")));
+        assert_eq!(refused(say("echo 'error[LG0404]: no' >&2; exit 1"), "LG0404", 1), Ok(()));
+        assert_eq!(refused(say("echo 'error[LG0404]: no' >&2; exit 7"), "LG0404", 7), Ok(()));
+        assert!(refused(say("echo 'error[LG0404]: no' >&2; exit 0"), "LG0404", 1).is_err());
+        assert!(refused(say("echo 'error[LG0404]: no' >&2; exit 3"), "LG0404", 1).is_err());
+        assert!(refused(say("echo 'error[LG0405]: no' >&2; exit 1"), "LG0404", 1).is_err_and(|m| m.contains("LG0404")));
         assert!(success("x", output(say("exit 1")).unwrap()).is_err());
     }
 
