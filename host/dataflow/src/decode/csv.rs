@@ -44,6 +44,14 @@ impl Records {
             }
             // No more than the limit and one: where it is passed must not depend on how the bytes came.
             let pending = stream.pending();
+            if self.used == 0 && self.fields == 0 && taken == 0 {
+                // Empty lines do not belong to the record, whether or not they come together with its beginning.
+                let blank = pending.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+                if blank > 0 {
+                    stream.consume(blank);
+                    continue;
+                }
+            }
             let pending = pending.get(..self.limit + 1 - taken).unwrap_or(pending);
             let text = self.text.get_mut(self.used..).unwrap_or_default();
             let ends = self.ends.get_mut(self.fields..).unwrap_or_default();
@@ -56,10 +64,6 @@ impl Records {
                 ReadRecordResult::Record => return Ok(true),
                 ReadRecordResult::End => return Ok(false),
                 ReadRecordResult::InputEmpty | ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {}
-            }
-            if self.used == 0 && self.fields == 0 {
-                // Empty lines do not belong to the record.
-                taken = 0;
             }
             if taken > self.limit {
                 return Err(Error::new(
