@@ -9,7 +9,7 @@
 //! - [`credentials`], [`oidc`]: from a credential to a caller
 //! - [`fair_use`]: quotas, rates, and a wait for whoever brings wrong credentials
 //! - [`tls`], [`http_client`]: rustls, for those who ask and for whom this asks
-//! - [`serve`]: from a configuration to a server that answers
+//! - [`serve()`]: from a configuration to a server that answers
 //! - [`notify`]: what systemd is told
 //! - [`server`]: HTTPS, and a bound on everything that a peer can make it hold
 //! - [`store`]: the port to what is kept, one conditional commit at a time
