@@ -106,3 +106,19 @@ fn a_job_goes_on_when_another_of_its_tenant_takes_their_executor_down() {
     assert!(!restarts.lock().unwrap().is_empty(), "the executor was not shared, or the job was done before");
     once(&good);
 }
+
+#[test]
+fn executors_that_die_again_and_again_fail_the_job_though_it_commits() {
+    let executors = Arc::new(testing::executors(1));
+    let (home, restarts) = (Home::with_rows(0..ROWS), Arc::new(AtomicUsize::new(0)));
+    let (killer, restarted) = (Arc::clone(&executors), Arc::clone(&restarts));
+    let watch = move |event: &Event, _: &_| match event {
+        Event::Committed { .. } => kill(&killer, restarted.load(Ordering::Relaxed) > 0),
+        Event::Restarted { .. } => drop(restarted.fetch_add(1, Ordering::Relaxed)),
+        _ => {}
+    };
+    let ran =
+        home.run_as(&honest(), Run { executors: Some(executors), watch: Some(Box::new(watch)), ..Run::default() });
+    assert_eq!(ran.code(), code::EXECUTOR_CRASHED);
+    assert_eq!(restarts.load(Ordering::Relaxed), 9, "the tenth is the last");
+}

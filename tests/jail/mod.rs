@@ -110,6 +110,29 @@ fn doctor_says_what_is_missing() {
 }
 
 #[test]
+fn a_job_runs_without_a_wall_only_if_the_operator_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = "[job]\ntenant = \"acme\"\nname = \"bids\"\nversion = 1\n[source.in]\nconnector = \"nexmark\"\n\
+        table = \"bid\"\nevents = 100\n[sink.out]\ninput = \"in\"\nconnector = \"discard\"\n";
+    std::fs::write(folder.path().join("lockgate.toml"), manifest).expect("a manifest");
+    for (machine, refusal) in [("without-landlock", "no Landlock"), ("without-seccomp", "system calls cannot")] {
+        for (policy, runs) in [("required", false), ("best-effort", true)] {
+            let config = folder.path().join("machine.toml");
+            std::fs::write(&config, format!("jail = \"{policy}\"\n")).expect("a configuration");
+            let mut command = Command::new(&*PROGRAM);
+            command.args(["on", machine]).arg(lockgate_executor::testing::program()).args(["run", "--config"]);
+            command.arg(&config).arg(folder.path()).env("LOCKGATE_HOME", folder.path().join("home"));
+            let output = command.output().expect("a run");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), runs, "{machine}, {policy}: {said}");
+            // What is missing is said either way: as the reason, or in the log and to whoever looks on.
+            let tells = |text: &str| said.contains(text);
+            assert!(if runs { tells("without walls that are missing here") } else { tells(refusal) }, "{said}");
+        }
+    }
+}
+
+#[test]
 fn it_holds_nothing_and_ends_with_its_parent() {
     for &user in users() {
         for walls in ["all", "all,-namespaces"] {

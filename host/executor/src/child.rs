@@ -122,13 +122,7 @@ fn start(socket: &OwnedFd, code: OwnedFd, arena: OwnedFd, perform: Perform) -> R
     }
     // What a thread does before its first line is done when they have met.
     there.wait();
-    let sealed = jail::seal(&Profile::Executor {
-        socket: SOCKET,
-        code: CODE,
-        wake: 0..0,
-        signal: signals,
-        memory: setup.memory,
-    });
+    let sealed = jail::seal(&profile(signals, setup.memory));
     let seccomp = match (sealed, setup.policy) {
         (Ok(()), _) => true,
         (Err(_), Policy::BestEffort) => false,
@@ -155,6 +149,11 @@ fn signals(setup: &Setup) -> Result<Range<RawFd>> {
         return Err(Error::new(code::EXECUTOR_START, format!("{} slots, not 1 to {MAX_SLOTS}", setup.slots)));
     }
     Ok(SIGNALS..SIGNALS + slots)
+}
+
+/// What an executor may do: it reads nothing, since it sleeps on shared memory.
+pub(crate) fn profile(signal: Range<RawFd>, memory: u64) -> Profile {
+    Profile::Executor { socket: SOCKET, code: CODE, wake: 0..0, signal, memory }
 }
 
 fn tell(socket: impl AsFd, message: &Ready) -> Result<()> {

@@ -230,11 +230,32 @@ mod tests {
 
     #[test]
     fn no_line_is_without_a_condition_where_an_argument_matters() {
-        let executor = Profile::Executor { socket: 3, code: 4, wake: 5..6, signal: 6..7, memory: 1 << 20 };
-        let open: Vec<_> =
-            table(&executor).unwrap().into_iter().filter(|line| line.rules.is_empty()).map(|line| line.call).collect();
-        for call in [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_read, libc::SYS_write] {
-            assert!(!open.contains(&call));
+        // A line without rules allows every argument, so that an empty range must leave none.
+        let executor = crate::child::profile(6..8, 1 << 20);
+        let empty = Profile::Executor { socket: 3, code: 4, wake: 0..0, signal: 0..0, memory: 1 << 20 };
+        for profile in [executor, empty, Profile::Compiler { input: 3, output: 4, memory: 1 << 20 }] {
+            let lines = table(&profile).unwrap();
+            let open: Vec<_> = lines.iter().filter(|line| line.rules.is_empty()).map(|line| line.call).collect();
+            let matters = [
+                libc::SYS_mmap,
+                libc::SYS_mprotect,
+                libc::SYS_mremap,
+                libc::SYS_madvise,
+                libc::SYS_read,
+                libc::SYS_write,
+                libc::SYS_recvfrom,
+                libc::SYS_sendto,
+                libc::SYS_futex,
+                libc::SYS_tgkill,
+                libc::SYS_rt_sigaction,
+            ];
+            assert_eq!(open.iter().find(|call| matters.contains(call)), None, "{profile:?}");
         }
+    }
+
+    #[test]
+    fn an_executor_reads_no_descriptor() {
+        let lines = table(&crate::child::profile(6..8, 1 << 20)).unwrap();
+        assert!(lines.iter().all(|line| line.call != libc::SYS_read));
     }
 }

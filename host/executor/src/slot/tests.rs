@@ -141,6 +141,10 @@ struct Fake<'a> {
     splits: VecDeque<SplitGrant>,
     /// What is done with the slot once it has committed this often.
     stop: Option<(usize, Order)>,
+    /// Whether writes and commits are refused, as by a disk that is full.
+    full_disk: bool,
+    /// Whether the slot is cancelled while it waits for more of a stream, which then ends.
+    cut: bool,
     /// Where it waits before it says that no split is left.
     full: Option<&'a Barrier>,
     /// The output by epoch.
@@ -200,6 +204,9 @@ impl Fake<'_> {
             {
                 stop(running);
             }
+            if self.cut && matches!((ask.verb, &answer), (Verb::Read { input: 100.., .. }, Ok((0, _)))) {
+                running.cancel();
+            }
             match answer {
                 Ok((value, back)) => handle.answer(&ask, value, &back).unwrap(),
                 Err(error) => handle.refuse(&ask, &error).unwrap(),
@@ -226,6 +233,9 @@ impl Fake<'_> {
                     full.wait();
                 }
                 return Ok(next.map_or((0, vec![]), |split| (1, payload::write(&split).unwrap())));
+            }
+            Verb::Write { .. } | Verb::Commit { .. } if self.full_disk => {
+                return Err(Error::new(code::IO, "the disk is full"));
             }
             Verb::Write { epoch, .. } => {
                 assert_eq!(epoch, self.commits.len() as u64 + 1);
@@ -351,4 +361,24 @@ fn a_slot_runs_nothing_that_was_not_assigned() {
         assert_eq!(failed(fake.run()), why);
         assert_eq!(fake.commits, []);
     }
+}
+
+#[test]
+fn a_slot_whose_output_is_refused_says_so_in_its_last_words() {
+    for content in ["a\n", "a\nb\nc\nd\ne\n"] {
+        let mut fake = Fake { full_disk: true, ..Fake::new(&assignment(0), &[content]) };
+        assert_eq!(failed(fake.run()), code::IO);
+        assert_eq!(fake.commits, []);
+    }
+}
+
+#[test]
+fn a_stream_that_is_cancelled_is_not_taken_for_finished() {
+    let mut assignment = assignment(0);
+    assignment.plan.checkpoint_interval = 60_000;
+    // To the end of a record, so that nothing but the cancelling tells that more would have come.
+    let mut fake = Fake { cut: true, ..Fake::new(&assignment, &["a\nb\n"]) };
+    fake.splits[0].size = None;
+    assert_eq!(failed(fake.run()), code::JOB_CANCELLED);
+    assert_eq!(fake.commits, []);
 }
