@@ -23,6 +23,7 @@ pub mod marks;
 pub mod name;
 pub mod placement;
 pub mod plan;
+pub mod plane;
 pub mod planner;
 pub mod restart;
 pub mod statement;

@@ -394,6 +394,17 @@ codes! {
     RESTARTS_EXHAUSTED = 1303, "a job failed more often than its restart strategy allows";
     TASKMANAGER_LOST = 1304, "a TaskManager was lost";
     NOT_AN_UPGRADE = 1305, "a version is no upgrade of the one in place";
+    // 14xx: the plane between JobManager and TaskManagers.
+    PLANE_VERSION = 1400, "the two sides of the plane are versions too far apart";
+    PLANE_REFUSED = 1401, "the plane does not take this TaskManager";
+    JOIN_TOKEN = 1402, "a join token is not valid";
+    CERTIFICATE_REQUEST = 1403, "a request for a certificate cannot be granted";
+    NO_TASKMANAGER = 1404, "there is no such TaskManager";
+    PLANE_MESSAGE = 1405, "a message of the plane is not understood";
+    PLANE_UNREACHABLE = 1406, "the JobManager cannot be reached";
+    FENCED = 1410, "the lease is not the present one";
+    LEDGER_CONFLICT = 1411, "a change contradicts the record of a run";
+    NOT_PLACED = 1412, "nothing of this is placed on the TaskManager";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
     EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
     EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";

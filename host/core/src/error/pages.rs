@@ -21,6 +21,7 @@ const FILES: &[&str] = &[
     include_str!("../../../../docs/errors/11-access.md"),
     include_str!("../../../../docs/errors/12-store.md"),
     include_str!("../../../../docs/errors/13-scheduling.md"),
+    include_str!("../../../../docs/errors/14-cluster.md"),
 ];
 
 /// The page of `code` in Markdown, its heading included.
