@@ -39,6 +39,7 @@ use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result, Timestamp};
+use quotas::OwnRates;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
@@ -97,6 +98,7 @@ pub struct Service {
     following: Arc<Semaphore>,
     waiting: RwLock<BTreeMap<JobId, Waits>>,
     backing_up: Arc<Semaphore>,
+    own_rates: OwnRates,
 }
 
 impl std::fmt::Debug for Service {
@@ -120,6 +122,7 @@ impl Service {
             following: Arc::new(Semaphore::new(options.followers)),
             waiting: RwLock::default(),
             backing_up: Arc::new(Semaphore::new(1)),
+            own_rates: OwnRates::open(&records).await?,
             records,
             options,
             clock,

@@ -4,6 +4,7 @@
 use super::super::{Measured, router};
 use crate::credentials::Kept;
 use crate::serve::Prepared;
+use crate::server::TenantRate;
 use crate::testing::{self, Answer, Trust};
 use crate::world::{World, name, package};
 use lockgate_core::Digest;
@@ -28,9 +29,12 @@ impl Site {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         world.pass(i64::try_from(now).unwrap() - world.now().seconds());
         let folder = tempfile::tempdir().unwrap();
-        let config = testing::config(folder.path(), "");
+        let config = testing::config(folder.path(), "[fair-use]\nprincipal-requests-per-second = 1000");
         let directory = Kept::new(Arc::clone(&world.store));
+        let service = Arc::clone(&world.service);
+        let rate: TenantRate = Arc::new(move |tenant| service.own_request_rate(tenant));
         let prepared = Prepared::new(&config, directory, false).await.unwrap();
+        let prepared = prepared.map_guard(|guard| guard.with_tenant_rate(rate));
         let address = prepared.addresses()[0];
         let (stop, stopped) = oneshot::channel::<()>();
         let routes = router(Arc::clone(&world.service), Arc::new(Measured::default()));
@@ -41,8 +45,10 @@ impl Site {
     }
 
     async fn send(&self, token: &str, line: &str, kind: &str, body: &[u8]) -> Answer {
+        // A line may bring headers of its own.
+        let (line, headers) = line.split_once('\n').unwrap_or((line, ""));
         let head = format!(
-            "{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: {kind}\r\n\
+            "{line} HTTP/1.1\r\n{headers}Host: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: {kind}\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             body.len()
         );
@@ -131,4 +137,44 @@ async fn a_large_body_is_taken_where_it_belongs_only() {
     let large = vec![b' '; 3 << 20];
     let answer = site.send(&operator, "POST /api/v1/tenants", "application/json", &large).await;
     assert_eq!((answer.status, answer.code()), (413, "LG1061"));
+}
+
+#[tokio::test]
+async fn one_tenants_flood_is_held_to_its_own_quota_and_others_go_on() {
+    let site = Site::start().await;
+    for tenant in ["acme", "bolt"] {
+        site.world.tenant(tenant).await;
+    }
+    let setup = std::fs::read_to_string(site.folder.path().join("data/setup-token")).unwrap().trim().to_owned();
+    let (operator, _) = site.member(&setup, "/api/v1", "user:op", "operator").await;
+    let (ana, _) = site.member(&operator, "/api/v1/tenants/acme", "user:ana", "tenant-admin").await;
+    let (bob, _) = site.member(&operator, "/api/v1/tenants/bolt", "user:bob", "tenant-admin").await;
+    let flood = async |token: &str| {
+        for _ in 0..20 {
+            let answer = site.get(token, "/api/v1/whoami").await;
+            if answer.status != 200 {
+                return Some(answer);
+            }
+        }
+        None
+    };
+    assert!(flood(&ana).await.is_none(), "the default is 200 a second");
+    let put = "PUT /api/v1/tenants/acme/quota";
+    let set = site.json(&operator, put, &json!({ "set": { "requests-per-second": 0 } })).await;
+    assert_eq!(set.status, 200, "{}", set.body);
+    let refused = flood(&ana).await.expect("the next request already is over it");
+    assert_eq!((refused.status, refused.code()), (429, "LG1110"));
+    let why = "quota requests-per-second of tenant acme is 0, 0 are used and 1 more is asked for";
+    assert!(refused.body.contains(why), "{}", refused.body);
+    assert!(refused.header("retry-after").is_some());
+    assert!(flood(&bob).await.is_none(), "another tenant pays for it");
+    assert!(flood(&operator).await.is_none(), "the operator pays for it");
+    // After a restart as before.
+    assert_eq!(site.world.reopened().await.own_request_rate(&name("acme")), Some(0));
+    let tag = set.header("etag").unwrap();
+    let line = format!("{put}\nIf-Match: {tag}\r\n");
+    let set = site.json(&operator, &line, &json!({ "set": {} })).await;
+    assert_eq!(set.status, 200, "{}", set.body);
+    assert!(flood(&ana).await.is_none(), "it is taken away, and the default counts at once");
+    assert_eq!(site.world.reopened().await.own_request_rate(&name("acme")), None);
 }
