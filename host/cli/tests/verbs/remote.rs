@@ -178,6 +178,18 @@ fn the_operator_manages_tenants_members_tokens_and_quotas() {
     assert!(home.run("quota show --tenant acme").text().contains("bundle-bytes"));
     home.run("quota set jobs=0 --tenant acme").text();
     home.run("submit copy.1.lgb --detached --context acme").refused(1, "LG1112");
+    home.run("quota set jobs= fuel-per-second=1G --tenant acme").text();
+    let over = home.run("submit copy.1.lgb --detached --fuel-per-second 1100M --context acme");
+    assert!(over.refused(1, "LG1112").contains("quota fuel-per-second is 1,000,000,000, 0 are used"));
+    let fuel = |flags: &str| {
+        home.run(&format!("submit copy.1.lgb --detached{flags} --context acme {LG}")).json()["job"]["fuel-per-second"]
+            .clone()
+    };
+    assert_eq!(
+        [fuel(" --fuel-per-second 900M"), fuel(""), fuel(" --fuel-per-second 1G")],
+        [900_000_000, 900_000_000, 1_000_000_000]
+    );
+    assert!(home.run("info copy --context acme").text().contains("fuel a second of each slot"));
     home.run("context use acme").text();
     home.run("quota set jobs=5").refused(6, "LG1101");
     home.run("member set user:eve --role viewer").text();
