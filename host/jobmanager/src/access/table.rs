@@ -157,6 +157,14 @@ table! {
     ManageStore "manage-store", seen by ManageStore:          Cluster No     No      No     No;
 }
 
+impl Action {
+    /// Whether a suspended tenant's own people may still do it: see that the tenant is suspended, and why. Who they are
+    /// takes no right at all.
+    pub const fn while_suspended(self) -> bool {
+        matches!(self, Self::Describe | Self::ReadTenants | Self::ReadQuotas | Self::ReadAudit)
+    }
+}
+
 impl Role {
     /// All of them, in the order of the columns.
     pub const ALL: &[Self] = &[Self::Operator, Self::TenantAdmin, Self::Deployer, Self::Viewer, Self::Auditor];

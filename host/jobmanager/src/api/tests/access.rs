@@ -185,6 +185,43 @@ async fn everybody_gets_what_the_table_says() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What a suspended tenant's own people may still ask for, if it was theirs to ask before.
+const WHILE_SUSPENDED: &[&str] = &[
+    "GET /api/v1/whoami",
+    "GET /api/v1/version",
+    "GET /api/v1/openapi.json",
+    "GET /api/v1/errors/{code}",
+    "GET /api/v1/audit",
+    "GET /api/v1/tenants",
+    "GET /api/v1/tenants/{tenant}",
+    "GET /api/v1/tenants/{tenant}/quota",
+];
+
+#[tokio::test]
+async fn while_a_tenant_is_suspended_its_people_see_why_and_nothing_else() {
+    let (mut wrong, site) = (Vec::new(), Site::new().await);
+    let suspend = serde_json::json!({ "suspended": true });
+    let suspended = site.json("operator", Method::PATCH, "/api/v1/tenants/acme", &[("if-match", "*")], &suspend).await;
+    assert_eq!(suspended.status, 200);
+    for (route, before) in TABLE {
+        for ((who, caller), before) in callers().iter().zip(before) {
+            if caller.tenant.as_deref() != Some("acme") {
+                continue;
+            }
+            let answer = ask(&site, Some(who), route, "acme").await;
+            let refused = !WHILE_SUSPENDED.contains(route) && ![403, 404].contains(before);
+            let expected = if refused { 403 } else { *before };
+            if answer.status.as_u16() != expected || (refused && answer.code() != "LG1013") {
+                wrong.push(format!("{route} by {who}: {} instead of {expected}: {}", answer.status, answer.text()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let elsewhere = site.get("other", "/api/v1/tenants/bolt/jobs").await;
+    assert_eq!(elsewhere.status, 200, "others are not suspended");
+    assert_eq!(site.get("operator", "/api/v1/tenants/acme/jobs").await.status, 200, "nor is the operator");
+}
+
 #[tokio::test]
 async fn what_another_tenant_owns_cannot_be_told_from_what_is_missing() {
     let site = Site::new().await;

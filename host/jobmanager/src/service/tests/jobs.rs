@@ -357,7 +357,7 @@ async fn what_is_asked_comes_about_without_any_task_manager() {
         for _ in 0..5 {
             crate::control::Keeper::new(Arc::clone(&world.service)).round().await.unwrap();
         }
-        world.service.job(&viewer("acme"), &name("acme"), &name("late")).await.unwrap().0.record.state()
+        world.service.job(&operator(), &name("acme"), &name("late")).await.unwrap().0.record.state()
     };
     assert_eq!(settle(&world).await, State::Created, "it waits for a slot");
     ask(&world, Ask::Suspend).await.unwrap();
