@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod build;
 mod bundle;
+mod certificate;
 mod completions;
 mod context;
 mod diff;

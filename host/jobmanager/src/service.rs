@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod backup;
 pub mod bundles;
+pub mod certificates;
 mod chain;
 pub mod changes;
 mod cursor;

@@ -199,6 +199,14 @@ fn the_operator_manages_tenants_members_tokens_and_quotas() {
     assert!(text.starts_with(&format!("lgt_{id}_")));
     let listed = home.run(&format!("token list {LG}"));
     assert!(listed.out.contains(id) && !listed.out.contains(text));
+    let certificate = "member certificate";
+    let added = home.run(&format!("{certificate} add user:eve spiffe://a.b/c --tenant acme --context op {LG}")).json();
+    assert_eq!((&added["uri"], &added["principal"]), (&json!("spiffe://a.b/c"), &json!("user:eve")));
+    home.run(&format!("{certificate} add user:eve spiffe://a.b/d")).refused(6, "LG1101");
+    assert!(home.run(&format!("{certificate} list")).text().contains("spiffe://a.b/c"));
+    home.run(&format!("{certificate} remove spiffe://a.b/c")).refused(1, "LG1078");
+    home.run(&format!("{certificate} remove spiffe://a.b/c --yes")).text();
+    assert_eq!(home.run(&format!("{certificate} list")).text(), "none\n");
     home.run("token create --to acme.token").refused(3, "LG0004");
     let login = format!("login https://localhost:{} --ca data/tls/ca.pem --name eve", site.port);
     assert_eq!(home.run_fed(&login, text).status, 0);
