@@ -21,6 +21,20 @@ fn a_bundle_becomes_a_job_and_the_job_ends() {
     let info = home.run(&format!("info copy {LG}")).json();
     assert_eq!((&info["deployment"]["version"], &info["labels"]), (&json!(1), &json!({ "team": "data" })));
     assert!(home.run("info copy").text().contains("team=data"));
+    let labels = home.run(&format!("label copy tier=1 team- {LG}")).json()["labels"].clone();
+    assert_eq!(labels, json!({ "tier": "1" }));
+    home.run("label copy tier=2").refused(1, "LG1011");
+    assert_eq!(
+        home.run("label copy tier=2 team=data --overwrite").text(),
+        "job copy has the labels team=data, tier=2\n"
+    );
+    home.run("label copy A=b").refused(1, "LG1010");
+    home.run("label copy").refused(2, "KEY");
+    let sequence = || home.run(&format!("events copy {LG}")).out.lines().count();
+    let before = sequence();
+    home.run("label copy tier-").text();
+    home.run("label copy tier-").text();
+    assert_eq!(sequence(), before + 1, "what changes nothing is not asked for");
     let list = |flags: &str| home.run(&format!("list {flags} {LG}")).json()["items"].as_array().unwrap().len();
     assert_eq!(list("--state created --state initializing -l team=data --name co"), 1);
     assert_eq!([list("--state running"), list("-l team=other"), list("--name x")], [0, 0, 0]);
