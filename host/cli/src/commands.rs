@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod build;
 mod bundle;
+mod certificate;
 mod completions;
 mod context;
 mod diff;
@@ -14,6 +15,7 @@ mod inspect;
 mod jobmanager;
 mod jobs;
 mod keys;
+mod label;
 mod login;
 mod member;
 mod new;
@@ -120,6 +122,8 @@ pub enum Command {
     Suspend(jobs::One),
     /// Lets a suspended job go on.
     Resume(jobs::One),
+    /// Sets and removes labels of a job.
+    Label(label::Label),
     /// Deletes a job that has ended.
     Delete(jobs::Delete),
     /// Shows what happened to a job.
@@ -187,6 +191,7 @@ impl Command {
             Self::Restart(job) => job.ask("restart", output),
             Self::Suspend(job) => job.ask("suspend", output),
             Self::Resume(job) => job.ask("resume", output),
+            Self::Label(label) => label.run(output),
             Self::Delete(delete) => delete.run(output),
             Self::Events(events) => events.run(false, output),
             Self::Logs(events) => events.run(true, output),

@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod backup;
 mod bundles;
+mod certificates;
 mod events;
 mod extract;
 mod jobs;
@@ -92,6 +93,10 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(members::revoke_operator_token))
         .routes(routes!(members::list_tokens, members::create_token))
         .routes(routes!(members::revoke_token))
+        .routes(routes!(certificates::list_operator_certificates))
+        .routes(routes!(certificates::map_operator_certificate, certificates::unmap_operator_certificate))
+        .routes(routes!(certificates::list_certificates))
+        .routes(routes!(certificates::map_certificate, certificates::unmap_certificate))
         .routes(routes!(trust::get_operator_document, trust::upload_operator_document))
         .routes(routes!(trust::list_operator_versions))
         .routes(routes!(trust::get_operator_version))

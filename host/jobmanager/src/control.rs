@@ -15,7 +15,7 @@ use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::Config;
 
-use crate::server::{Observer, Refused};
+use crate::server::{Observer, Refused, TenantRate};
 use crate::service::{Means, Options, Service};
 use crate::store::{Batch, Store};
 use axum::Router;
@@ -93,6 +93,12 @@ impl Control {
                 tracing::error!("a denial could not be recorded: the store does not keep up");
             }
         })
+    }
+
+    /// What the guard asks for the requests a second of a tenant whose own quota says so.
+    pub fn tenant_rate(&self) -> TenantRate {
+        let service = Arc::clone(&self.service);
+        Arc::new(move |tenant| service.own_request_rate(tenant))
     }
 
     /// What the server answers.

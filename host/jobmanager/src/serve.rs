@@ -39,7 +39,8 @@ pub async fn serve(config: &Config, new_setup_token: bool, shutdown: impl Future
     let store = Arc::new(opened.map_err(|error| Error::new(code::INTERNAL, error.to_string()))??);
     let prepared = Prepared::new(config, Kept::new(Arc::clone(&store)), new_setup_token).await?;
     let control = Control::open(config, Arc::clone(&store)).await?;
-    let prepared = prepared.map_guard(|guard| guard.with_observer(control.observer()));
+    let prepared =
+        prepared.map_guard(|guard| guard.with_observer(control.observer()).with_tenant_rate(control.tenant_rate()));
     let drained = prepared.run(control.routes(), shutdown).await;
     control.stop().await;
     store.close().await;

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod backup;
 pub mod bundles;
+pub mod certificates;
 mod chain;
 pub mod changes;
 mod cursor;
@@ -39,6 +40,7 @@ use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result, Timestamp};
+use quotas::OwnRates;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
@@ -97,6 +99,7 @@ pub struct Service {
     following: Arc<Semaphore>,
     waiting: RwLock<BTreeMap<JobId, Waits>>,
     backing_up: Arc<Semaphore>,
+    own_rates: OwnRates,
 }
 
 impl std::fmt::Debug for Service {
@@ -120,6 +123,7 @@ impl Service {
             following: Arc::new(Semaphore::new(options.followers)),
             waiting: RwLock::default(),
             backing_up: Arc::new(Semaphore::new(1)),
+            own_rates: OwnRates::open(&records).await?,
             records,
             options,
             clock,
@@ -163,19 +167,27 @@ impl Service {
 
     /// Refuses what the caller may not do, and records that he tried.
     async fn allow(&self, call: &Call, action: Action, resource: &Resource) -> Result<()> {
-        match self.authorizer.authorize(&call.caller, action, resource).await {
-            Ok(()) => {
-                if let Some(action) = read(action) {
-                    let Caller { principal, credential, tenant, .. } = call.caller.clone();
-                    self.tally.read(Reader { principal, credential, tenant, action });
-                }
-                Ok(())
-            }
-            Err(denied) => {
-                self.note_denied(call, action, resource, &denied.error).await;
-                Err(denied.error)
-            }
+        let denied = match self.authorizer.authorize(&call.caller, action, resource).await {
+            Ok(()) => self.suspended(&call.caller, action).await?,
+            Err(denied) => Some(denied.error),
+        };
+        if let Some(error) = denied {
+            self.note_denied(call, action, resource, &error).await;
+            return Err(error);
         }
+        if let Some(action) = read(action) {
+            let Caller { principal, credential, tenant, .. } = call.caller.clone();
+            self.tally.read(Reader { principal, credential, tenant, action });
+        }
+        Ok(())
+    }
+
+    /// Why the people of a suspended tenant are refused, whatever their credential, but for what tells them that it is and
+    /// why. Read from the store each time: it counts from the next request on, and so does its end.
+    async fn suspended(&self, caller: &Caller, action: Action) -> Result<Option<Error>> {
+        let Some(tenant) = caller.tenant.as_ref().filter(|_| !action.while_suspended()) else { return Ok(None) };
+        let kept = self.records.get::<Tenant>(&keys::tenant(tenant)).await?;
+        Ok(kept.filter(|kept| kept.record.state == State::Suspended).map(|kept| inactive(&kept.record)))
     }
 
     /// Whether the caller may do `action` as well, without a word about it if not: for parts of an answer.
@@ -236,8 +248,12 @@ impl Service {
         if kept.record.state == State::Active {
             return Ok(kept);
         }
-        Err(Error::new(code::TENANT_INACTIVE, format!("tenant {name} is {}", kept.record.state.as_str())))
+        Err(inactive(&kept.record))
     }
+}
+
+fn inactive(tenant: &Tenant) -> Error {
+    Error::new(code::TENANT_INACTIVE, format!("tenant {} is {}", tenant.name, tenant.state.as_str()))
 }
 
 /// What a read is counted as; none for what changes something, which is recorded by itself.

@@ -170,6 +170,7 @@ fn describe(job: &Value) -> String {
         ("parameters", "deployment.parameters"),
         ("slots", "slots"),
         ("wanted", "parallelism"),
+        ("fuel a second of each slot", "fuel-per-second"),
         ("failures", "failures"),
         ("failure", "failure"),
         ("labels", "labels"),

@@ -6,6 +6,7 @@ use super::sections::{
 use super::values::{Surroundings, Values, refuse};
 use super::{Config, MAX_BYTES};
 use crate::access::Role;
+use crate::credentials::is_uri;
 use crate::fair_use::Quota;
 use crate::http_client::Target;
 use lockgate_core::error::code;
@@ -218,8 +219,7 @@ fn certificate(table: Values<'_, '_, '_>) -> Option<CertificateRule> {
     let uri = table.need(
         "uri",
         table.parsed("uri", |text| {
-            let fine = text.contains(':') && text.len() <= 2_048 && text.bytes().all(|byte| byte.is_ascii_graphic());
-            fine.then(|| text.to_owned()).ok_or_else(|| refuse(format!("`uri` is {text:?}: not a URI")))
+            is_uri(text).then(|| text.to_owned()).ok_or_else(|| refuse(format!("`uri` is {text:?}: not a URI")))
         }),
     );
     let grant = grant(&table);

@@ -44,6 +44,11 @@ pub fn quota(tenant: &Name) -> Key {
     Key::new(["quotas", tenant.as_str()])
 }
 
+/// The quotas of all tenants for which one is set.
+pub fn quotas() -> Key {
+    Key::new(["quotas"])
+}
+
 /// A job's events. By the job's id, so that a new job of an old name begins with none.
 pub fn events(tenant: &Name, id: &str) -> Key {
     Key::new(["events", tenant.as_str(), id])
