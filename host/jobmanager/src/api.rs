@@ -17,6 +17,7 @@ mod metrics;
 mod problem;
 mod quotas;
 mod system;
+mod taskmanagers;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ mod trust;
 
 pub use metrics::Measured;
 pub use problem::Problem;
+pub(crate) use problem::name;
 
 use crate::access::Caller;
 use crate::service::Service;
@@ -66,6 +68,7 @@ impl FromRef<Api> for Arc<Service> {
         (name = "tokens", description = "API tokens"),
         (name = "quotas", description = "What a tenant may take up"),
         (name = "audit", description = "What was done and what was refused"),
+        (name = "taskmanagers", description = "TaskManagers, and the tokens by which they join"),
         (name = "system", description = "The JobManager itself"),
     )
 )]
@@ -78,7 +81,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(system::version))
         .routes(routes!(system::openapi))
         .routes(routes!(system::explain))
-        .routes(routes!(system::task_managers))
+        .routes(routes!(taskmanagers::list_taskmanagers))
         .routes(routes!(metrics::metrics))
         .routes(routes!(audit::read_audit))
         .routes(routes!(backup::make_backup))

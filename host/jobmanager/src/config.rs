@@ -23,7 +23,8 @@ mod tests;
 mod values;
 
 pub use sections::{
-    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat, Tls,
+    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat,
+    MAX_JOIN_TOKEN_LIFETIME, Plane, Tls,
 };
 pub use values::Surroundings;
 
@@ -53,8 +54,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Certificates and keys.
     pub tls: Tls,
-    /// Where TaskManagers will dial in. Kept for them; nothing is served there yet.
-    pub internal: Option<SocketAddr>,
+    /// Where TaskManagers dial in; nowhere if none.
+    pub plane: Option<Plane>,
     /// What a peer can make the server hold.
     pub limits: Limits,
     /// How fast one may ask.

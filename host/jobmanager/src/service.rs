@@ -17,6 +17,7 @@ mod kv;
 pub mod list;
 pub mod members;
 pub mod quotas;
+pub mod taskmanagers;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
@@ -31,9 +32,11 @@ use crate::access::{Action, Authorizer, Caller, Resource, not_found};
 use crate::audit::tally::{Reader, Tally};
 use crate::audit::{Event, Outcome};
 use crate::bundles::Bundles;
+use crate::config;
 use crate::fair_use::Quota;
 use crate::model::tenant::{State, Tenant};
 use crate::model::{Kept, keys};
+use crate::plane::{Authority, Fleet};
 use crate::store::Store;
 use cursor::Cursors;
 use lockgate_core::error::code;
@@ -42,7 +45,7 @@ use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result, Timestamp};
 use quotas::OwnRates;
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use tokio::sync::Semaphore;
 
 /// What a service is made with.
@@ -84,6 +87,8 @@ pub struct Means {
     pub tally: Arc<Tally>,
     /// The files of bundles.
     pub bundles: Bundles,
+    /// The plane's authority and its settings, if TaskManagers can dial in.
+    pub plane: Option<(Authority, config::Plane)>,
 }
 
 /// The JobManager's functions.
@@ -100,6 +105,9 @@ pub struct Service {
     waiting: RwLock<BTreeMap<JobId, Waits>>,
     backing_up: Arc<Semaphore>,
     own_rates: OwnRates,
+    plane: Option<(Arc<Authority>, config::Plane)>,
+    plane_ports: OnceLock<Vec<u16>>,
+    fleet: Arc<Fleet>,
 }
 
 impl std::fmt::Debug for Service {
@@ -114,7 +122,7 @@ impl Service {
     /// # Errors
     /// `LG12nn` if the store cannot be read or written.
     pub async fn open(store: impl Store, options: Options, means: Means) -> Result<Self> {
-        let Means { clock, authorizer, tally, bundles } = means;
+        let Means { clock, authorizer, tally, bundles, plane } = means;
         let records = Records::new(store);
         Ok(Self {
             cursors: Cursors::open(&records).await?,
@@ -124,6 +132,9 @@ impl Service {
             waiting: RwLock::default(),
             backing_up: Arc::new(Semaphore::new(1)),
             own_rates: OwnRates::open(&records).await?,
+            plane: plane.map(|(authority, settings)| (Arc::new(authority), settings)),
+            plane_ports: OnceLock::new(),
+            fleet: Arc::new(Fleet::new(clock().into())),
             records,
             options,
             clock,
@@ -152,12 +163,9 @@ impl Service {
         self.options.max_bundle
     }
 
-    /// The TaskManagers: none before they can join.
-    ///
-    /// # Errors
-    /// `LG11nn` if the caller may not see them.
-    pub async fn task_managers(&self, call: &Call) -> Result<()> {
-        self.allow(call, Action::ReadTaskManagers, &Resource::cluster("task-manager")).await
+    /// What is known of TaskManagers in this process only.
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
     }
 
     /// Whether the store answers.

@@ -11,14 +11,24 @@ mod reload;
 mod tests;
 
 pub use authority::{CA_FILE, Made};
-pub use material::{roots, system_roots, uris};
+pub use material::{certificates, roots, system_roots, uris};
 pub use reload::Reloading;
 
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
+
+/// TLS of a server. Each connection takes it anew.
+pub trait Secured: Send + Sync + std::fmt::Debug {
+    /// TLS for a connection that begins now.
+    ///
+    /// # Errors
+    /// `LG1053` if there is none.
+    fn current(&self) -> Result<Arc<ServerConfig>>;
+}
 
 /// The one provider of cryptography.
 pub fn provider() -> Arc<CryptoProvider> {

@@ -1,7 +1,8 @@
 //! `jobmanager.toml` into a [`Config`].
 
 use super::sections::{
-    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat, Tls,
+    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat,
+    MAX_JOIN_TOKEN_LIFETIME, Plane, Tls,
 };
 use super::values::{Surroundings, Values, refuse};
 use super::{Config, MAX_BYTES};
@@ -68,11 +69,7 @@ fn root(root: Values<'_, '_, '_>) -> Option<Config> {
         _ => Err(refuse(format!("`log-format` is {text:?}, neither \"human\" nor \"json\""))),
     });
     let tls = root.table("tls").map_or_else(|| Some(default_tls()), tls);
-    let internal = root.table("internal").and_then(|internal| {
-        let listen = internal.need("listen", internal.parsed("listen", address));
-        internal.finish();
-        listen
-    });
+    let plane = root.table("plane").map(|table| plane(table, &names));
     let encryption_key = root.table("store").and_then(|store| {
         let key = store.secret("encryption-key");
         store.finish();
@@ -83,7 +80,7 @@ fn root(root: Values<'_, '_, '_>) -> Option<Config> {
         names,
         domain,
         log_format: log_format.unwrap_or_default(),
-        internal,
+        plane,
         limits: root.table("limits").map(limits).unwrap_or_default(),
         fair_use: root.table("fair-use").map(fair_use).unwrap_or_default(),
         quota: root.table("quota").map(quota).unwrap_or_default(),
@@ -184,6 +181,27 @@ fn limits(limits: Values<'_, '_, '_>) -> Limits {
         drain: time("drain", default.drain),
     };
     limits.finish();
+    read
+}
+
+/// Called as the API is, unless it says otherwise.
+fn plane(table: Values<'_, '_, '_>, names: &[String]) -> Plane {
+    let join = u64::try_from(MAX_JOIN_TOKEN_LIFETIME.as_millis()).unwrap_or(u64::MAX);
+    let read = Plane {
+        listen: table.list("listen", address).unwrap_or_else(|| vec![([127, 0, 0, 1], 8444).into()]),
+        names: table.list("names", host_name).unwrap_or_else(|| names.to_vec()),
+        certificate_lifetime: table
+            .duration("certificate-lifetime", HOUR / 60..=30 * 24 * HOUR)
+            .unwrap_or(Duration::from_secs(86_400)),
+        join_token_lifetime: table.duration("join-token-lifetime", 1_000..=join).unwrap_or(Duration::from_secs(3_600)),
+        lease: table.duration("lease", 1_000..=HOUR).unwrap_or(Duration::from_secs(30)),
+    };
+    for (key, empty) in [("listen", read.listen.is_empty()), ("names", read.names.is_empty())] {
+        if let Some(value) = table.section.get(key).filter(|_| empty) {
+            table.section.report(value, refuse(format!("`{key}` of [plane] is empty")));
+        }
+    }
+    table.finish();
     read
 }
 

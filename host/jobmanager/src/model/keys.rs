@@ -109,6 +109,16 @@ pub fn marks(tenant: &Name) -> Key {
     Key::new(["marks", tenant.as_str()])
 }
 
+/// The TaskManagers that have joined.
+pub fn taskmanagers() -> Key {
+    Key::new(["taskmanagers"])
+}
+
+/// A TaskManager that has joined.
+pub fn taskmanager(name: &Name) -> Key {
+    Key::new(["taskmanagers", name.as_str()])
+}
+
 /// What was made under an idempotency key.
 pub fn idempotency(principal: &str, key: &str) -> Key {
     Key::new(["idempotency", &Digest::of(principal.as_bytes()).hex(), &Digest::of(key.as_bytes()).hex()])

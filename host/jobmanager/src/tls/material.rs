@@ -66,7 +66,11 @@ pub fn uris(certificate: &CertificateDer<'_>) -> Vec<String> {
     certificate.valid_uri_names().map(str::to_owned).collect()
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+/// All certificates of a file, of which there is at least one.
+///
+/// # Errors
+/// `LG1053`.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let pem = read(path, false)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match all {
