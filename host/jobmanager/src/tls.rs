@@ -11,7 +11,7 @@ mod reload;
 mod tests;
 
 pub use authority::{CA_FILE, Made};
-pub use material::{roots, system_roots, uris};
+pub use material::{certificates, roots, system_roots, uris};
 pub use reload::Reloading;
 
 use lockgate_core::error::code;
