@@ -11,6 +11,7 @@
 mod connection;
 mod download;
 mod follow;
+mod health;
 mod problem;
 mod request;
 mod sse;
@@ -18,6 +19,7 @@ mod sse;
 mod tests;
 
 pub use connection::{Pin, Server};
+pub use health::is_ready;
 pub use request::{Request, escaped};
 
 use connection::{Connector, Sent};
@@ -169,7 +171,7 @@ impl Client {
     /// One exchange: head and bytes of the answer.
     async fn once(&self, request: &Request) -> Result<(hyper::http::response::Parts, Vec<u8>), Broken> {
         let (body, progress) = request.body().await.map_err(Broken::Final)?;
-        let mut sent = self.connector.send(request, &self.token, body).await?;
+        let mut sent = self.connector.send(request, Some(&self.token), body).await?;
         let response = sent.answered(&progress, PATIENCE).await?;
         let (head, body) = response.into_parts();
         let reading = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_ANSWER).collect());
@@ -188,7 +190,7 @@ impl Client {
     async fn open(&self, path: &str, last: u64) -> Result<(Response<Incoming>, Sent), Broken> {
         let request = Request::get(path).last_event(last);
         let (body, progress) = request.body().await.map_err(Broken::Final)?;
-        let mut sent = self.connector.send(&request, &self.token, body).await?;
+        let mut sent = self.connector.send(&request, Some(&self.token), body).await?;
         let response = sent.answered(&progress, PATIENCE).await?;
         if response.status() == StatusCode::OK {
             return Ok((response, sent));

@@ -11,6 +11,7 @@ mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod health;
 mod inspect;
 mod jobmanager;
 mod jobs;
@@ -89,6 +90,8 @@ pub enum Command {
     /// Runs a JobManager: the control plane, over HTTPS.
     #[command(name = "jobmanager")]
     JobManager(jobmanager::JobManager),
+    /// Asks the JobManager of this machine whether it takes requests, without a credential.
+    Health(health::Health),
     /// Checks configuration files.
     #[command(subcommand)]
     Config(jobmanager::ConfigCommand),
@@ -176,6 +179,7 @@ impl Command {
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
             Self::JobManager(jobmanager) => jobmanager.run(),
+            Self::Health(health) => health.run(output),
             Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),
             Self::Backup(backup) => backup.run(output),

@@ -30,6 +30,7 @@ pub use values::Surroundings;
 
 use crate::fair_use::Quota;
 use crate::secret::Secret;
+use crate::tls::Made;
 use lockgate_core::error::code;
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, human};
@@ -92,6 +93,12 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| vec![unreadable(path, &error)])?;
         let environment = |name: &str| std::env::var(name).ok();
         Self::parse(&text, &path.display().to_string(), Surroundings { folder, environment: &environment })
+    }
+
+    /// The file with the server's certificate: the operator's, or that of the authority which the first start makes.
+    pub fn certificate(&self) -> PathBuf {
+        let made = || Made::of(&self.data).certificate();
+        self.tls.files.as_ref().map_or_else(made, |(certificate, _)| certificate.clone())
     }
 
     /// Reads `text`, which errors call `file`.

@@ -1,7 +1,8 @@
 //! A TLS connection to the JobManager, and one exchange over it.
 //!
 //! rustls with ring as everywhere here. The server is believed by an authority in a file, by the SHA-256 of an authority's
-//! certificate that it sends along, or by the machine's authorities; never for anything less.
+//! certificate that it sends along, by the machine's authorities, or by its own certificate in a file; never for anything
+//! less.
 
 use super::request::{Body, Progress, Request};
 use super::{Broken, malformed};
@@ -20,6 +21,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin as Pinned;
 use std::str::FromStr;
@@ -84,12 +86,17 @@ pub enum Pin {
     Digest(Digest),
     /// Whom this machine believes.
     System,
+    /// The server that shows the first certificate of this file, whoever signed it and until when: for whoever reads the
+    /// server's own files.
+    Server(PathBuf),
 }
 
 /// What connections are made with.
 #[derive(Clone)]
 pub(super) struct Connector {
     server: Server,
+    /// Where it is, if its name does not say it.
+    address: Option<SocketAddr>,
     tls: TlsConnector,
 }
 
@@ -118,38 +125,44 @@ impl Connector {
         let mut config = match pin {
             Pin::File(path) => tls::client_config(tls::roots(path)?)?,
             Pin::System => tls::client_config(tls::system_roots()?)?,
-            Pin::Digest(digest) => ClientConfig::builder_with_provider(tls::provider())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| Error::new(code::TLS_MATERIAL, error.to_string()))?
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Pinning(*digest)))
-                .with_no_client_auth(),
+            Pin::Digest(digest) => pinning(Pinning::Authority(*digest))?,
+            Pin::Server(path) => {
+                let shown = tls::certificates(path)?.into_iter().next();
+                pinning(Pinning::Server(shown.ok_or_else(|| Error::new(code::TLS_MATERIAL, "no certificate"))?))?
+            }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { server, tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { server, address: None, tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// The same at this address, whatever the server's name is.
+    pub fn at(self, address: SocketAddr) -> Self {
+        Self { address: Some(address), ..self }
     }
 
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Sends `request`; the answer is to be awaited.
-    pub async fn send(&self, request: &Request, token: &Secret<String>, body: Body) -> Result<Sent, Broken> {
+    /// Sends `request` under a token, or under none; the answer is to be awaited.
+    pub async fn send(&self, request: &Request, token: Option<&Secret<String>>, body: Body) -> Result<Sent, Broken> {
         let connecting = tokio::time::timeout(CONNECT, self.connect());
         let unsent = |why: String| Broken::Unsent(Error::new(code::UNREACHABLE, why));
         let stream = connecting.await.map_err(|_| unsent(format!("{} does not answer", self.server)))??;
         let handshake =
             hyper::client::conn::http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(|error| unsent(error.to_string()))?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-            .map_err(|_| Broken::Final(Error::new(code::NO_TOKEN, "the token has characters that no token has")))?;
-        bearer.set_sensitive(true);
         let mut head = hyper::Request::builder()
             .method(request.method())
             .uri(request.path())
             .header(header::HOST, self.server.authority())
-            .header(header::USER_AGENT, concat!("lockgate/", env!("CARGO_PKG_VERSION")))
-            .header(header::AUTHORIZATION, bearer);
+            .header(header::USER_AGENT, concat!("lockgate/", env!("CARGO_PKG_VERSION")));
+        if let Some(token) = token {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+                .map_err(|_| Broken::Final(Error::new(code::NO_TOKEN, "the token has characters that no token has")))?;
+            bearer.set_sensitive(true);
+            head = head.header(header::AUTHORIZATION, bearer);
+        }
         for (name, value) in request.headers() {
             head = head.header(name, value);
         }
@@ -169,7 +182,11 @@ impl Connector {
         let name = ServerName::try_from(server.host.clone()).map_err(|_| {
             Broken::Final(Error::new(code::USAGE, format!("{server} has no name that a certificate has")))
         })?;
-        let stream = TcpStream::connect((server.host.as_str(), server.port)).await.map_err(unsent)?;
+        let stream = match self.address {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((server.host.as_str(), server.port)).await,
+        };
+        let stream = stream.map_err(unsent)?;
         self.tls.connect(name, stream).await.map_err(|error| {
             let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
             match tls {
@@ -211,9 +228,23 @@ impl Sent {
     }
 }
 
-/// Believes the authority of one SHA-256, which the server must send along, and checks all the rest as always.
+fn pinning(believed: Pinning) -> Result<ClientConfig> {
+    Ok(ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::new(code::TLS_MATERIAL, error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(believed))
+        .with_no_client_auth())
+}
+
+/// Believes one certificate. Whether the server has its key is checked in either case.
 #[derive(Debug)]
-struct Pinning(Digest);
+enum Pinning {
+    /// The authority of this SHA-256, which the server must send along; all the rest is checked as always.
+    Authority(Digest),
+    /// The server's own.
+    Server(CertificateDer<'static>),
+}
 
 impl ServerCertVerifier for Pinning {
     fn verify_server_cert(
@@ -225,7 +256,12 @@ impl ServerCertVerifier for Pinning {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let authority = intermediates.iter().find(|one| Digest::of(one) == self.0).ok_or_else(unknown)?;
+        let digest = match self {
+            Self::Authority(digest) => digest,
+            Self::Server(known) if known == end_entity => return Ok(ServerCertVerified::assertion()),
+            Self::Server(_) => return Err(unknown()),
+        };
+        let authority = intermediates.iter().find(|one| Digest::of(one) == *digest).ok_or_else(unknown)?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider()).build();

@@ -17,7 +17,7 @@ impl Client {
     pub async fn download(&self, request: &Request, sink: &mut impl Write) -> Result<HeaderMap> {
         let lost = |why: String| Error::new(code::UNREACHABLE, why);
         let (body, progress) = request.body().await?;
-        let mut sent = self.connector.send(request, &self.token, body).await.map_err(Broken::into_error)?;
+        let mut sent = self.connector.send(request, Some(&self.token), body).await.map_err(Broken::into_error)?;
         let (head, mut body) = sent.answered(&progress, PATIENCE).await.map_err(Broken::into_error)?.into_parts();
         if !head.status.is_success() {
             let body = Limited::new(body, MAX_ANSWER).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
