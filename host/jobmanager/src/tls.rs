@@ -16,24 +16,15 @@ pub use reload::Reloading;
 
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
-use rustls::crypto::CryptoProvider;
+pub use lockgate_http::tls::provider;
 use rustls::{ClientConfig, RootCertStore};
-use std::sync::Arc;
-
-/// The one provider of cryptography.
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: std::sync::LazyLock<Arc<CryptoProvider>> =
-        std::sync::LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
-    Arc::clone(&PROVIDER)
-}
 
 /// What a client of ours trusts and speaks.
 ///
 /// # Errors
 /// `LG1053`.
 pub fn client_config(roots: RootCertStore) -> Result<ClientConfig> {
-    Ok(ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+    Ok(lockgate_http::tls::client_config()
         .map_err(|error| Error::new(code::TLS_MATERIAL, error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth())
