@@ -6,7 +6,7 @@
 
 use super::Outcome;
 use super::remote::block;
-use crate::client::{Pin, Server, is_ready};
+use crate::client::{self, Pin, is_ready};
 use crate::output::Output;
 use lockgate_core::Error;
 use lockgate_core::error::code;
@@ -41,7 +41,7 @@ impl Health {
             }
         };
         let name = config.names.first().map_or("localhost", String::as_str);
-        let server: Server = format!("https://{name}:{}", address.port()).parse()?;
+        let server = client::server(&format!("https://{name}:{}", address.port()))?;
         block(async {
             if is_ready(server, address, &Pin::Server(config.certificate())).await? {
                 output.result(&json!({ "address": address, "ready": true }), || format!("{address} takes requests"));
