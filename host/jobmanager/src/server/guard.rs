@@ -5,7 +5,7 @@
 
 use super::body::{self, Progress};
 use super::listen::Peer;
-use super::refusal::RetryLater;
+use super::refusal::{self, RetryLater};
 use super::{Health, Refusal, RequestId};
 use crate::access::Caller;
 use crate::config::{Config, Limits};
@@ -118,14 +118,12 @@ impl<D: Directory> Guard<D> {
         let (mut caller, progress) = (None, Progress::of(request.body()));
         let answer = self.answer(request, next, peer, &progress, &mut caller).await;
         let mut response = answer.unwrap_or_else(|(error, wait)| {
-            let (code, response) = (error.code(), refusal(error, wait));
+            let (code, response) = (error.code(), refused(error, wait));
             let (request, caller, status) = (id.clone(), caller.clone(), response.status().as_u16());
             (self.observer)(Refused { request, source, caller, status, asked: format!("{method} {path}"), code });
             response
         });
-        if let Ok(value) = HeaderValue::try_from(id.as_str()) {
-            response.headers_mut().insert("x-request-id", value);
-        }
+        response = refusal::name(response, &id);
         if !progress.has_ended() {
             // The connection ends with what is left of the body in it; whoever is not told would ask on.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -235,7 +233,7 @@ fn at_once(error: Error) -> Refusing {
     (error, Duration::ZERO)
 }
 
-fn refusal(error: Error, wait: Duration) -> Response {
+fn refused(error: Error, wait: Duration) -> Response {
     if wait.is_zero() { Refusal(error).into_response() } else { RetryLater(error, wait).into_response() }
 }
 
