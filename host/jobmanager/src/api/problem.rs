@@ -127,7 +127,6 @@ pub fn status(code: Code) -> StatusCode {
         | code::JOB_ENDED
         | code::JOB_TRANSITION => StatusCode::CONFLICT,
         code::PLANE_VERSION => StatusCode::UPGRADE_REQUIRED,
-        code::JOIN_TOKEN => StatusCode::UNAUTHORIZED,
         code::PLANE_REFUSED => StatusCode::FORBIDDEN,
         code::CERTIFICATE_REQUEST => StatusCode::UNPROCESSABLE_ENTITY,
         code::NO_TASKMANAGER => StatusCode::NOT_FOUND,

@@ -80,6 +80,7 @@ pub fn status(code: Code) -> StatusCode {
         | code::CREDENTIAL_REFUSED
         | code::CREDENTIAL_EXPIRED
         | code::TOKEN_MALFORMED
+        | code::JOIN_TOKEN
         | code::SETUP_TOKEN_USED => StatusCode::UNAUTHORIZED,
         code::SEVERAL_CREDENTIALS => StatusCode::BAD_REQUEST,
         code::FORBIDDEN | code::NO_ROLE | code::AUTHORIZATION_SERVICE => StatusCode::FORBIDDEN,
