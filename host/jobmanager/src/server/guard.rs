@@ -1,7 +1,8 @@
 //! What every request passes before any route sees it: its form, the limits, who asks, how fast.
 //!
 //! In this order, each step cheaper than what it keeps away: a name for the request, `Host`, target, encoding, room, then
-//! the credential, then the rates. A route behind it has a [`Caller`] for sure, except for the two that tell health.
+//! the credential, then the rates. Where TaskManagers join,
+//! a join token is the credential, and no other one is. A route behind it has a [`Caller`] for sure, except for the two that tell health.
 
 use super::body::{self, Progress};
 use super::listen::Peer;
@@ -18,6 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use lockgate_core::error::code;
+use lockgate_core::plane::path;
 use lockgate_core::{Code, Error, Name, Result, Timestamp};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -155,7 +157,8 @@ impl<D: Directory> Guard<D> {
         let busy = || Error::new(code::BUSY, "as many requests as are taken at once are being worked on");
         let _room = self.room.try_acquire().map_err(|_| (busy(), Duration::from_secs(1)))?;
         if !matches!(request.uri().path(), Health::LIVE | Health::READY) {
-            let found = caller.insert(self.authenticated(request.headers(), peer.as_ref()).await?);
+            let joining = request.uri().path() == path::JOIN;
+            let found = caller.insert(self.authenticated(request.headers(), peer.as_ref(), joining).await?);
             self.in_turn(found)?;
             request.extensions_mut().insert(found.clone());
         }
@@ -182,13 +185,14 @@ impl<D: Directory> Guard<D> {
         }
     }
 
-    async fn authenticated(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, Refusing> {
+    async fn authenticated(&self, headers: &HeaderMap, peer: Option<&Peer>, joining: bool) -> Result<Caller, Refusing> {
         let source = peer.map(Peer::source);
         if let Some(source) = source {
             self.failures.check(source, Instant::now())?;
         }
         let uris = peer.and_then(|peer| peer.uris.as_deref());
         let found = match Presented::of(headers, uris) {
+            Ok(presented) if joining => self.authenticator.authenticate_joining(presented, now()).await,
             Ok(presented) => self.authenticator.authenticate(presented, now()).await,
             Err(error) => Err(error),
         };
@@ -204,7 +208,11 @@ impl<D: Directory> Guard<D> {
     fn note(&self, source: Option<Source>, error: &Error) {
         let wrong = matches!(
             error.code(),
-            code::CREDENTIAL_REFUSED | code::TOKEN_MALFORMED | code::SETUP_TOKEN_USED | code::SEVERAL_CREDENTIALS
+            code::CREDENTIAL_REFUSED
+                | code::TOKEN_MALFORMED
+                | code::SETUP_TOKEN_USED
+                | code::SEVERAL_CREDENTIALS
+                | code::JOIN_TOKEN
         );
         if let Some(source) = source.filter(|_| wrong) {
             tracing::info!(%source, code = %error.code(), "a credential was refused");
