@@ -23,6 +23,7 @@ mod trust;
 
 pub use metrics::Measured;
 pub use problem::Problem;
+pub(crate) use problem::status;
 
 use crate::access::Caller;
 use crate::service::Service;

@@ -15,6 +15,7 @@ pub mod jobs;
 mod kv;
 pub mod list;
 pub mod members;
+mod placed;
 pub mod quotas;
 pub mod tenants;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use cursor::Cursors;
 use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
-use lockgate_core::{Error, Name, Result, Timestamp};
+use lockgate_core::{Error, Name, Result, Timestamp, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
@@ -70,7 +71,7 @@ pub struct Call {
 }
 
 /// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// What a service works with, besides its store.
 pub struct Means {
@@ -133,9 +134,19 @@ impl Service {
         &self.records
     }
 
-    /// The time.
+    /// The time, in whole seconds.
     pub fn now(&self) -> Timestamp {
+        self.millis().into()
+    }
+
+    /// The time.
+    pub fn millis(&self) -> UnixMillis {
         (self.clock)()
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// The trust domain of this cluster.

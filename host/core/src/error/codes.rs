@@ -405,6 +405,7 @@ codes! {
     FENCED = 1410, "the lease is not the present one";
     LEDGER_CONFLICT = 1411, "a change contradicts the record of a run";
     NOT_PLACED = 1412, "nothing of this is placed on the TaskManager";
+    LEDGER_FULL = 1413, "a run has more splits than the JobManager keeps";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
     EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
     EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";

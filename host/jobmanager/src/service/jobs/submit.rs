@@ -212,7 +212,11 @@ impl Service {
             Some(job.wanted.desired.clamp(range.min, range.max))
         });
         let wanted = wanted(&bundle.record, &plan, slots, job.wanted.run)?;
-        let next = self.deployment(call, &bundle.record, parameters);
+        let mut next = self.deployment(call, &bundle.record, parameters);
+        next.fallback_of = match next.release == job.deployment.release {
+            true => job.deployment.fallback_of,
+            false => Some(job.deployment.bundle).filter(|_| upgrade.fallback),
+        };
         let settings = next.parameters != job.deployment.parameters;
         let same = next.release == job.deployment.release && !settings && wanted.desired == job.wanted.desired;
         if same {
@@ -240,6 +244,7 @@ impl Service {
             bundle: bundle.digest,
             release: bundle.release,
             parameters,
+            fallback_of: None,
             since: self.now(),
             by: call.caller.principal.clone(),
         }
