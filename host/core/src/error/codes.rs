@@ -409,6 +409,7 @@ codes! {
     LEDGER_CONFLICT = 1411, "a change contradicts the record of a run";
     NOT_PLACED = 1412, "nothing of this is placed on the TaskManager";
     RECORD_UNBELIEVED = 1440, "the record of a run says what cannot be";
+    LEDGER_FULL = 1413, "a run has more splits than the JobManager keeps";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
     EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
     EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";
