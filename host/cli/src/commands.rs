@@ -25,6 +25,8 @@ mod remote;
 mod run;
 mod sign;
 mod submit;
+mod taskmanager;
+mod taskmanagers;
 mod tenant;
 mod token;
 mod trust;
@@ -90,6 +92,9 @@ pub enum Command {
     /// Runs a JobManager: the control plane, over HTTPS.
     #[command(name = "jobmanager")]
     JobManager(jobmanager::JobManager),
+    /// Shows and steers a JobManager's TaskManagers.
+    #[command(name = "taskmanager")]
+    TaskManager(taskmanager::TaskManager),
     /// Asks the JobManager of this machine whether it takes requests, without a credential.
     Health(health::Health),
     /// Checks configuration files.
@@ -179,6 +184,7 @@ impl Command {
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
             Self::JobManager(jobmanager) => jobmanager.run(),
+            Self::TaskManager(taskmanager) => taskmanager.run(output),
             Self::Health(health) => health.run(output),
             Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),
