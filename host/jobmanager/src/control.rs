@@ -10,7 +10,7 @@ pub use keeper::Keeper;
 use crate::access::{Authorizer, External};
 use crate::api::{self, Measured};
 use crate::audit::tally::{self, Tally};
-use crate::audit::{self, Event, Outcome};
+use crate::audit::{self, Event, Outcome, checkpoint};
 use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::Config;
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How many bundles are verified at once.
 const VERIFICATIONS: usize = 2;
@@ -39,6 +39,10 @@ const TALLY: Duration = Duration::from_secs(60);
 const HOUSE: Duration = Duration::from_secs(600);
 /// How long a bundle's file stays that nothing refers to: longer than any time from an upload to its record.
 const GRACE: Duration = Duration::from_secs(3_600);
+/// How many records of the audit log are signed at once, and how often, if there are fewer.
+const SIGNED_RECORDS: u64 = 1_000;
+const SIGNED_INTERVAL: Duration = Duration::from_secs(300);
+
 /// What runs beside the server.
 pub struct Control {
     service: Arc<Service>,
@@ -46,13 +50,14 @@ pub struct Control {
     refusals: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    signing: (watch::Sender<bool>, JoinHandle<()>),
 }
 
 impl Control {
     /// Opens the service and sets going what goes on by itself.
     ///
     /// # Errors
-    /// `LG12nn` if the store or the folder of bundles cannot be used, `LG1053` if the authorisation service's cannot.
+    /// `LG12nn` if the store, the folder of bundles or the audit log's key cannot be used, `LG1053` if the authorisation service's cannot.
     pub async fn open<S: Store>(config: &Config, store: Arc<S>) -> Result<Self> {
         let external = config.authorization.as_ref().map(External::new).transpose()?;
         let tally = Arc::new(Tally::new());
@@ -69,17 +74,22 @@ impl Control {
             followers: FOLLOWERS,
             quota: config.quota.clone(),
         };
+        let key = checkpoint::open_key(&Layout::new(&config.data).audit_key())?;
+        let (signed, records, interval) = (Arc::clone(&store), SIGNED_RECORDS, SIGNED_INTERVAL);
+        let signer = checkpoint::Keeper { store: signed, key, records, interval, clock: now };
+        let (seal, sealed) = watch::channel(false);
         let service = Arc::new(Service::open(Arc::clone(&store), options, means).await?);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let (counting, counted, ended) = (Arc::clone(&tally), Arc::clone(&store), ended(stopped.clone()));
-        tasks.spawn(async move { counting.run(&counted, TALLY, now, ended).await });
+        let (counting, counted, over) = (Arc::clone(&tally), Arc::clone(&store), ended(stopped.clone()));
+        tasks.spawn(async move { counting.run(&counted, TALLY, now, over).await });
         // The tally lets no more than this through within an interval.
         let (refusals, refused) = mpsc::channel(tally::MAX_KINDS);
         tasks.spawn(keep_refusals(store, refused, stopped.clone()));
         tasks.spawn(until(stopped.clone(), Keeper::new(Arc::clone(&service)).run()));
         tasks.spawn(until(stopped, keep_house(Arc::clone(&service))));
-        Ok(Self { service, tally, refusals, stop, tasks })
+        let signing = (seal, tokio::spawn(signer.run(ended(sealed))));
+        Ok(Self { service, tally, refusals, stop, tasks, signing })
     }
 
     /// Whom the guard tells of what it refused before any route saw it: to be recorded like any other denial, and counted
@@ -106,10 +116,13 @@ impl Control {
         api::router(Arc::clone(&self.service), Arc::new(Measured::default()))
     }
 
-    /// Ends what goes on by itself; what was counted is recorded first.
+    /// Ends what goes on by itself; what was counted is recorded first, and all of the audit log signed last.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        let (seal, signing) = self.signing;
+        let _ = seal.send(true);
+        let _ = signing.await;
     }
 }
 
@@ -176,6 +189,9 @@ async fn keep_house(service: Arc<Service>) {
         timer.tick().await;
         if let Err(error) = service.forget_answers(10_000).await {
             tracing::warn!(%error, "answered requests could not be forgotten");
+        }
+        if let Err(error) = service.sweep_audit().await {
+            tracing::warn!(%error, "what the audit log was cut off could not be removed");
         }
         if let Err(error) = service.collect_bundles(GRACE).await {
             tracing::warn!(%error, "bundles that nothing refers to could not be collected");

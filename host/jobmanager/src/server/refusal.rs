@@ -159,6 +159,8 @@ pub fn status(code: Code) -> StatusCode {
         | code::NO_TRUST
         | code::BUNDLE_IN_USE
         | code::CONFLICT
+        | code::AUDIT_NO_ANCHOR
+        | code::AUDIT_CUT_ALREADY
         | code::JOB_ENDED
         | code::JOB_TRANSITION => StatusCode::CONFLICT,
         code::IDEMPOTENCY_MISMATCH | code::UNNAMED_DOCUMENT | code::NOT_A_JOB => StatusCode::UNPROCESSABLE_ENTITY,

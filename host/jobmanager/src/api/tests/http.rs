@@ -230,3 +230,29 @@ async fn a_tenants_auditor_reads_of_his_tenant_only() {
     let part = site.get("operators-auditor", "/api/v1/audit?after=2&limit=1").await;
     assert_eq!((part.text().lines().count(), part.header("audit-next")), (1, "3"));
 }
+
+#[tokio::test]
+async fn the_operator_cuts_the_audit_log_off_at_a_checkpoint() {
+    let site = Site::new().await;
+    let at = site.checkpoint;
+    let prune = |who: &'static str, body: Value| {
+        let site = &site;
+        async move { site.json(who, Method::POST, "/api/v1/audit/prune", &[], &body).await }
+    };
+    let (before, log) = (json!({ "before-checkpoint": at }), "/api/v1/audit?limit=1000");
+    assert_eq!(prune("operators-auditor", before.clone()).await.code(), "LG1102");
+    let nowhere = prune("operator", json!({ "before-checkpoint": at - 1 })).await;
+    assert_eq!((nowhere.status.as_u16(), nowhere.code()), (409, "LG1260".to_owned()));
+    let done = prune("operator", before.clone()).await.json();
+    assert_eq!((&done["sequence"], &done["removed"]), (&json!(at), &json!(at)));
+    let lines = site.get("operator", log).await.text();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["type"], &first["sequence"]), (&json!("checkpoint"), &json!(at)));
+    assert_eq!(format!("sha256:{}", first["hash"].as_str().unwrap()), done["hash"].as_str().unwrap());
+    let cut = lines.lines().find(|line| line.contains("\"detail_ask\":\"prune\"")).unwrap();
+    assert!(cut.contains("\"principal\":\"operator\"") && cut.contains(&format!("\"detail_before\":\"{at}\"")));
+    assert!(lines.contains("LG1260") && lines.contains("LG1102"), "what was refused is recorded: {lines}");
+    assert!(!site.get("admin", log).await.text().contains("checkpoint"), "a tenant has no chain");
+    let again = prune("operator", before).await;
+    assert_eq!((again.status.as_u16(), again.code()), (409, "LG1261".to_owned()));
+}
