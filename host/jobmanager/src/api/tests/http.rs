@@ -197,6 +197,16 @@ async fn events_come_as_they_happen_and_go_on_where_they_ended() {
     let frame = resumed.frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(String::from_utf8(frame.to_vec()).unwrap().contains("id: 2\n"));
     assert_eq!(open(Some("x")).await.unwrap().status(), 400);
+    let path = "/api/v1/tenants/acme/jobs/late/events/stream";
+    for bad in ["seconds=0", "seconds=901", "seconds=x", "second=1"] {
+        assert_eq!(site.get("deployer", &format!("{path}?{bad}")).await.status, 400, "{bad}");
+    }
+    drop((body, resumed));
+    // One that is to last a second has an end of its own, whatever happens.
+    let request = Request::builder().uri(format!("{path}?seconds=1")).header(header::AUTHORIZATION, "Bearer deployer");
+    let bounded = site.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let text = bounded.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&text).contains("id: 2\n"));
 }
 
 #[tokio::test]
