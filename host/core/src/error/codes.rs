@@ -402,6 +402,8 @@ codes! {
     NO_TASKMANAGER = 1404, "there is no such TaskManager";
     PLANE_MESSAGE = 1405, "a message of the plane is not understood";
     PLANE_UNREACHABLE = 1406, "the JobManager cannot be reached";
+    NAME_TAKEN = 1407, "there is a TaskManager of this name";
+    NO_PLANE = 1408, "this JobManager has no plane";
     FENCED = 1410, "the lease is not the present one";
     LEDGER_CONFLICT = 1411, "a change contradicts the record of a run";
     NOT_PLACED = 1412, "nothing of this is placed on the TaskManager";
