@@ -25,6 +25,7 @@ mod remote;
 mod run;
 mod sign;
 mod submit;
+mod taskmanager;
 mod tenant;
 mod token;
 mod trust;
@@ -90,6 +91,9 @@ pub enum Command {
     /// Runs a JobManager: the control plane, over HTTPS.
     #[command(name = "jobmanager")]
     JobManager(jobmanager::JobManager),
+    /// Runs a TaskManager of a cluster.
+    #[command(name = "taskmanager")]
+    TaskManager(taskmanager::TaskManager),
     /// Asks the JobManager of this machine whether it takes requests, without a credential.
     Health(health::Health),
     /// Checks configuration files.
@@ -159,7 +163,11 @@ pub enum Command {
 impl Command {
     /// Whether it says itself how it logs, as a service does.
     pub fn logs_itself(&self) -> bool {
-        matches!(self, Self::JobManager(_))
+        match self {
+            Self::JobManager(_) => true,
+            Self::TaskManager(taskmanager) => taskmanager.serves(),
+            _ => false,
+        }
     }
 
     /// Does it.
@@ -179,6 +187,7 @@ impl Command {
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
             Self::JobManager(jobmanager) => jobmanager.run(),
+            Self::TaskManager(taskmanager) => taskmanager.run(output),
             Self::Health(health) => health.run(output),
             Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),

@@ -45,6 +45,7 @@ use lockgate_core::placement::JobId;
 use lockgate_core::plane::{AuditHead, Heartbeat, Offer, Orders, Witness as Told};
 use lockgate_core::trust::{OperatorRoot, peek};
 use lockgate_core::{Error, Result};
+use lockgate_executor::jail::{Policy, probe};
 use lockgate_executor::{Compiler, Executors};
 use marks::TenantMarks;
 use state::{Held, StateDir};
@@ -133,6 +134,7 @@ impl Agent {
         let cache = ArtefactCache::open(&cache, config.cache_bytes)?;
         let memory = config.executor_memory.unwrap_or_else(own_memory);
         let executors = Executors::new(config.executors(config.slots, memory))?;
+        let missing_walls = missing_walls(config.jail).await?;
         let identity = join::identity(cluster, &state, &clock).await?;
         let plane = Arc::new(client::Plane::new(&places(cluster, &identity)?, &identity)?);
         let session = durable::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -141,7 +143,7 @@ impl Agent {
             memory,
             volumes: config.volumes.keys().cloned().collect(),
             program: env!("CARGO_PKG_VERSION").into(),
-            missing_walls: Vec::new(),
+            missing_walls,
         };
         let admitter = Admitter {
             pinned,
@@ -295,6 +297,18 @@ fn pinned(path: &Path) -> Result<Envelope> {
     let envelope = Envelope::parse(&bytes).map_err(|error| error.at(place()))?;
     peek::<OperatorRoot>(&envelope).map_err(|error| error.at(place()))?;
     Ok(envelope)
+}
+
+/// The walls that are required and do not stand on this machine, if the operator lets it go on without.
+async fn missing_walls(policy: Policy) -> Result<Vec<String>> {
+    let report = admit::blocking(probe).await?;
+    let missing = report.walls.iter().filter(|wall| wall.required && !wall.stands);
+    let missing: Vec<String> = missing.map(|wall| wall.name.to_owned()).collect();
+    if missing.is_empty() || policy == Policy::BestEffort {
+        return Ok(missing);
+    }
+    let cause = format!("this machine cannot raise every wall that is required: {}", missing.join(", "));
+    Err(Error::new(code::WALLS_MISSING, cause).help("`lockgate doctor` says what to change"))
 }
 
 /// Three quarters of this machine's memory: the rest is for the TaskManager itself and what the system keeps of files.

@@ -51,7 +51,6 @@ struct Run {
     slots: u32,
     release: lockgate_core::statement::Release,
     stop: Stop,
-    ending: watch::Sender<bool>,
     documents: watch::Sender<u64>,
     running: bool,
     draining: bool,
@@ -96,8 +95,6 @@ pub struct Start {
     pub assignment: Assignment,
     /// By which it is told to stop.
     pub stop: Stop,
-    /// Whether it is to stop at once.
-    pub ending: watch::Receiver<bool>,
     /// The revision of the documents that it is to know.
     pub documents: watch::Receiver<u64>,
     /// Where its counters go.
@@ -233,9 +230,8 @@ impl Table {
         for run in self.tasks.values_mut().filter_map(|entry| entry.run.as_mut()) {
             if run.why.is_none() {
                 run.why = Some(Why::Leaving);
-                run.stop.drain();
                 // What has not begun need not.
-                run.ending.send_replace(!run.running);
+                if run.running { run.stop.drain() } else { run.stop.cancel() }
             }
         }
     }
@@ -314,7 +310,6 @@ impl Entry {
                 (Some(_), _) => {}
             }
             run.stop.cancel();
-            run.ending.send_replace(true);
         }
     }
 
@@ -357,7 +352,6 @@ impl Entry {
         self.figures = Arc::default();
         let stop = Stop::default();
         let (documents, seen) = watch::channel(self.wanted.documents);
-        let (ending, ended) = watch::channel(false);
         if self.wanted.drain {
             stop.drain();
         }
@@ -367,14 +361,13 @@ impl Entry {
             slots: self.wanted.slots,
             release: self.wanted.release,
             stop: stop.clone(),
-            ending,
             documents,
             running: false,
             draining: self.wanted.drain,
             why: None,
         });
         let figures = Arc::clone(&self.figures);
-        Start { assignment: self.wanted.clone(), stop, ending: ended, documents: seen, figures }
+        Start { assignment: self.wanted.clone(), stop, documents: seen, figures }
     }
 
     fn report(&self, job: &JobId) -> Task {

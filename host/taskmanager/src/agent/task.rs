@@ -1,18 +1,18 @@
 //! One assignment, from its admission to its end.
 
 use super::Agent;
-use super::admit::Admitted;
+use super::admit::{self, Admitted};
 use super::client;
 use super::record::Record;
 use super::table::{Outcome, Start};
 use super::told::Told;
 use crate::job::{self, Events, Kept, RunOptions, Share};
 use lockgate_core::Error;
+use lockgate_core::error::code;
 use lockgate_core::plane::{Assignment, Fence};
 use lockgate_core::verify::Reliance;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How often what runs is looked at again, if no document changes meanwhile.
 const REVIEW: Duration = Duration::from_secs(30);
@@ -59,14 +59,16 @@ async fn attempt(agent: &Arc<Agent>, start: &Start, told: &Arc<Told>) -> Outcome
         lines.take(&event);
     });
     let Assignment { first, slots, parallelism, .. } = start.assignment;
-    let options = RunOptions {
-        executors: &agent.executors,
-        volumes: &agent.admitter.volumes,
-        record: Kept::ByJobManager { client: Arc::new(record), fence: fence.clone() },
-        share: Share { first, slots, parallelism },
-        events,
-    };
-    let running = job::run(&prepared, options, &start.stop);
+    let share = Share { first, slots, parallelism };
+    let (this, stop, kept) = (Arc::clone(agent), start.stop.clone(), fence.clone());
+    let (runtime, fuel_per_second) = (agent.runtime.clone(), start.assignment.fuel_per_second);
+    // On a thread that may wait for file systems.
+    let running = admit::blocking(move || {
+        let record = Kept::ByJobManager { client: Arc::new(record), fence: kept };
+        let (executors, volumes) = (&this.executors, &this.admitter.volumes);
+        let options = RunOptions { executors, volumes, record, share, fuel_per_second, events };
+        runtime.block_on(job::run(&prepared, options, &stop))
+    });
     tokio::pin!(running);
     // Dropped with this: nobody reviews or tells of a job that has ended.
     let reviewing = review(agent, start, &reliance);
@@ -79,6 +81,8 @@ async fn attempt(agent: &Arc<Agent>, start: &Start, told: &Arc<Told>) -> Outcome
     };
     match ended {
         Ok(_) => Outcome::Finished,
+        // Not its own fault: somebody else has the lease.
+        Err(error) if error.code() == code::FENCED => Outcome::Ended,
         Err(error) => {
             told.failed(&error);
             Outcome::Failed(error)
@@ -92,7 +96,7 @@ async fn admitted(agent: &Arc<Agent>, start: &Start) -> Result<Option<Admitted>,
     loop {
         let admitting = agent.admitter.admit(&start.assignment);
         let admitted = tokio::select! {
-            () = told_to_end(start.ending.clone()) => return Ok(None),
+            () = start.stop.cancelled() => return Ok(None),
             admitted = admitting => admitted,
         };
         match admitted {
@@ -103,16 +107,10 @@ async fn admitted(agent: &Arc<Agent>, start: &Start) -> Result<Option<Admitted>,
             Err(error) => return Err(error),
         }
         tokio::select! {
-            () = told_to_end(start.ending.clone()) => return Ok(None),
+            () = start.stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(BACK_OFF.1);
-    }
-}
-
-async fn told_to_end(mut ending: watch::Receiver<bool>) {
-    if ending.wait_for(|ending| *ending).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 
