@@ -287,6 +287,7 @@ codes! {
     STATE_FOREIGN = 834, "a state file is not of this kind, version or job";
     STATE_OTHER_VERSION = 835, "the state belongs to another version of the job";
     STATE_TOO_LARGE = 836, "a checkpoint is too large";
+    STREAM_ELSEWHERE = 840, "a job of a cluster has no standard streams";
     EXPOSED_TO_OTHERS = 850, "a private file or directory is open to other users";
     HOST_KEY_DAMAGED = 851, "the host key is damaged";
     INVALID_CONFIGURATION = 860, "this machine's configuration is not understood";
@@ -416,6 +417,7 @@ codes! {
     NOT_ENOUGH_SLOTS = 1426, "a TaskManager is to run more than it has slots for";
     NOT_IN_A_CLUSTER = 1427, "a job needs a terminal";
     BUNDLE_REFUSED = 1428, "a bundle that was fetched is not the one that was asked for";
+    RECORD_UNBELIEVED = 1440, "the record of a run says what cannot be";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
     EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
     EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";
