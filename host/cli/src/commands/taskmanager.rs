@@ -141,7 +141,9 @@ impl Status {
                 ("tenants", if tenants.is_empty() { "none yet".to_owned() } else { tenants.join(", ") }),
                 ("audit log", head.unwrap_or_else(|| "not heard of yet".to_owned())),
             ];
-            rows.extend(witness.found.iter().map(|found| ("CONTRADICTION", format!("{}: {}", found.at, found.error()))));
+            rows.extend(
+                witness.found.iter().map(|found| ("CONTRADICTION", format!("{}: {}", found.at, found.error()))),
+            );
             pairs(rows)
         });
         Ok(())

@@ -8,7 +8,7 @@ use lockgate_core::{Code, Error, Result};
 use lockgate_http::{Address, Answer, Client, Failure, HeaderMap, Method, Parts, Request, StatusCode, Times, body, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The most bytes of an answer that refuses.
@@ -214,6 +214,3 @@ pub fn may_pass(error: &Error) -> bool {
 pub fn path(template: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(template.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
 }
-
-/// The plane for those that share it.
-pub type Shared = Arc<Plane>;
