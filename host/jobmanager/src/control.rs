@@ -203,6 +203,12 @@ async fn keep_house(service: Arc<Service>) {
         if let Err(error) = service.forget_answers(10_000).await {
             tracing::warn!(%error, "answered requests could not be forgotten");
         }
+        if let Err(error) = service.forget_join_tokens().await {
+            tracing::warn!(%error, "join tokens whose time is over could not be forgotten");
+        }
+        if let Err(error) = service.forget_taskmanagers().await {
+            tracing::warn!(%error, "TaskManagers that were removed could not be forgotten");
+        }
         if let Err(error) = service.collect_bundles(GRACE).await {
             tracing::warn!(%error, "bundles that nothing refers to could not be collected");
         }

@@ -13,6 +13,7 @@ pub mod events;
 pub mod figures;
 mod idempotency;
 pub mod jobs;
+pub mod join;
 mod kv;
 pub mod list;
 pub mod members;
@@ -180,7 +181,7 @@ impl Service {
             Err(denied) => Some(denied.error),
         };
         if let Some(error) = denied {
-            self.note_denied(call, action, resource, &error).await;
+            self.note_denied(call, action.as_str(), resource, &error).await;
             return Err(error);
         }
         if let Some(action) = read(action) {
@@ -204,9 +205,9 @@ impl Service {
     }
 
     /// Records a denial. That it cannot be recorded does not turn it into a yes.
-    async fn note_denied(&self, call: &Call, action: Action, resource: &Resource, error: &Error) {
+    async fn note_denied(&self, call: &Call, action: &str, resource: &Resource, error: &Error) {
         let outcome = Outcome::Denied(error.code().to_string());
-        let event = self.event(call, action.as_str(), resource, outcome);
+        let event = self.event(call, action, resource, outcome);
         let Some(event) = self.tally.denied(&call.source, event) else { return };
         let mut change = Change::default();
         change.event(event);
@@ -220,7 +221,7 @@ impl Service {
         if let Err(error) = &result
             && !is_own_fault(error)
         {
-            self.note_denied(call, action, resource, error).await;
+            self.note_denied(call, action.as_str(), resource, error).await;
         }
         result
     }

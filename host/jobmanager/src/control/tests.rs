@@ -6,6 +6,7 @@ use crate::model::trust::Kind;
 use crate::reconcile::Observed;
 use crate::service::changes::Precondition;
 use crate::service::jobs::{Ask, NewJob, Upgrade};
+use crate::store::{Batch, Store as _};
 use crate::world::{World, admin, deployer, draft, keys, name, new_job, operator, package, viewer};
 use lockgate_core::Digest;
 use lockgate_core::job_state::State;
@@ -140,6 +141,33 @@ async fn a_job_waits_for_its_tenants_quota_of_fuel() {
     rounds(&mut keeper).await;
     let holds = job(&world, "late").await.execution.holds.unwrap();
     assert_eq!(holds.placed.parallelism(), 2, "as many slots as the quota has fuel for");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_left_out_and_the_others_go_on() {
+    let world = World::empty().await;
+    for tenant in ["acme", "bolt", "core"] {
+        world.tenant(tenant).await;
+    }
+    for (tenant, job) in [("acme", "early"), ("acme", "late"), ("bolt", "late"), ("core", "late")] {
+        world.job(tenant, job).await;
+        let (tenant, any) = (name(tenant), Precondition::Unstated);
+        world.service.ask(&deployer(&tenant), &tenant, &name(job), Ask::Cancel, any).await.unwrap();
+    }
+    // A job of a program that is newer than this one, and a quota that is damaged.
+    let newer = Batch::default()
+        .put(crate::model::keys::job(&name("acme"), &name("early")), br#"{"v":999,"record":{}}"#.to_vec())
+        .put(crate::model::keys::quota(&name("bolt")), b"{".to_vec());
+    world.store.commit(newer).await.unwrap();
+    let mut keeper = Keeper::new(Arc::clone(&world.service));
+    rounds(&mut keeper).await;
+    let state = async |tenant: &str| {
+        world.service.job(&operator(), &name(tenant), &name("late")).await.unwrap().0.record.state()
+    };
+    assert_eq!([state("acme").await, state("core").await], [State::Canceled, State::Canceled]);
+    assert_eq!(state("bolt").await, State::Created, "nothing is done by a quota that is not known");
+    assert_eq!(keeper.reported.iter().collect::<Vec<_>>(), ["jobs/acme/early", "tenant bolt"]);
+    assert!(world.reopened().await.own_request_rate(&name("bolt")).is_none(), "and it starts");
 }
 
 /// The keeper remembers nothing that counts: one that is new at every look comes to the same end, and then does nothing.
