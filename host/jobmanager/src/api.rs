@@ -26,7 +26,6 @@ mod trust;
 
 pub use metrics::Measured;
 pub use problem::Problem;
-pub(crate) use problem::name;
 
 use crate::access::Caller;
 use crate::service::Service;

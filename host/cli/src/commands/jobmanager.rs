@@ -65,8 +65,13 @@ impl ConfigCommand {
         }
         let config = Config::read(&check.file)?;
         let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-        output.result(&json!({ "file": check.file, "listen": listen, "names": config.names }), || {
-            format!("{} is in order: listens on {}", check.file.display(), listen.join(", "))
+        let plane: Option<Vec<String>> =
+            config.plane.as_ref().map(|plane| plane.listen.iter().map(ToString::to_string).collect());
+        let result = json!({ "file": check.file, "listen": listen, "names": config.names, "plane": plane });
+        output.result(&result, || {
+            let plane = plane.map(|plane| format!(", and on {} for TaskManagers", plane.join(", ")));
+            let plane = plane.unwrap_or_default();
+            format!("{} is in order: listens on {}{plane}", check.file.display(), listen.join(", "))
         });
         Ok(())
     }

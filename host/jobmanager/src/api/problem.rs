@@ -11,7 +11,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 pub use crate::server::Refusal as Problem;
 
 /// Puts the request's id into errors and headers of answers.
-pub(crate) async fn name(request: Request, next: Next) -> Response {
+pub(super) async fn name(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let response = next.run(request).await;
     match id {

@@ -236,7 +236,7 @@ async fn while_a_tenant_is_suspended_its_people_see_why_and_nothing_else() {
                 continue;
             }
             let answer = ask(&site, Some(who), route, "acme").await;
-            let refused = !WHILE_SUSPENDED.contains(route) && ![403, 404].contains(before);
+            let refused = !WHILE_SUSPENDED.contains(route) && ![401, 403, 404].contains(before);
             let expected = if refused { 403 } else { *before };
             if answer.status.as_u16() != expected || (refused && answer.code() != "LG1013") {
                 wrong.push(format!("{route} by {who}: {} instead of {expected}: {}", answer.status, answer.text()));
