@@ -17,6 +17,7 @@ pub mod join;
 mod kv;
 pub mod list;
 pub mod members;
+mod placed;
 pub mod quotas;
 pub mod taskmanagers;
 pub mod tenants;
@@ -43,7 +44,7 @@ use cursor::Cursors;
 use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
-use lockgate_core::{Error, Name, Result, Timestamp};
+use lockgate_core::{Error, Name, Result, Timestamp, UnixMillis};
 use quotas::OwnRates;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, RwLock};
@@ -76,7 +77,7 @@ pub struct Call {
 }
 
 /// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// What a service works with, besides its store.
 pub struct Means {
@@ -135,7 +136,7 @@ impl Service {
             own_rates: OwnRates::open(&records).await?,
             plane: plane.map(|(authority, settings)| (Arc::new(authority), settings)),
             plane_ports: OnceLock::new(),
-            fleet: Arc::new(Fleet::new(clock().into())),
+            fleet: Arc::new(Fleet::new(clock())),
             records,
             options,
             clock,
@@ -149,9 +150,19 @@ impl Service {
         &self.records
     }
 
-    /// The time.
+    /// The time, in whole seconds.
     pub fn now(&self) -> Timestamp {
+        self.millis().into()
+    }
+
+    /// The time.
+    pub fn millis(&self) -> UnixMillis {
         (self.clock)()
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// The trust domain of this cluster.

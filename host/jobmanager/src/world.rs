@@ -203,7 +203,7 @@ impl World {
         let now = Arc::clone(now);
         let plane = plane();
         let means = Means {
-            clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed))),
+            clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed)).into()),
             authorizer: Authorizer::new(None),
             tally: Arc::new(Tally::new()),
             bundles: Bundles::open(folder.path().join("bundles"), 0).unwrap(),
