@@ -92,7 +92,7 @@ pub enum Command {
     /// Runs a JobManager: the control plane, over HTTPS.
     #[command(name = "jobmanager")]
     JobManager(jobmanager::JobManager),
-    /// Shows and steers a JobManager's TaskManagers.
+    /// Runs a TaskManager of a cluster, or shows and steers those of a JobManager.
     #[command(name = "taskmanager")]
     TaskManager(taskmanager::TaskManager),
     /// Asks the JobManager of this machine whether it takes requests, without a credential.
@@ -164,7 +164,11 @@ pub enum Command {
 impl Command {
     /// Whether it says itself how it logs, as a service does.
     pub fn logs_itself(&self) -> bool {
-        matches!(self, Self::JobManager(_))
+        match self {
+            Self::JobManager(_) => true,
+            Self::TaskManager(taskmanager) => taskmanager.serves(),
+            _ => false,
+        }
     }
 
     /// Does it.

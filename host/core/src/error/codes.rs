@@ -410,6 +410,15 @@ codes! {
     FENCED = 1410, "the lease is not the present one";
     LEDGER_CONFLICT = 1411, "a change contradicts the record of a run";
     NOT_PLACED = 1412, "nothing of this is placed on the TaskManager";
+    NOT_JOINED = 1420, "a TaskManager has not joined";
+    IDENTITY_EXPIRED = 1421, "a TaskManager's certificate has expired";
+    IDENTITY_REFUSED = 1422, "a certificate is not what was asked for";
+    AUDIT_REWRITTEN = 1423, "the audit log is not the one that was seen before";
+    MARKS_MISSING = 1424, "the marks against rollback are missing";
+    WRONG_ASSIGNMENT = 1425, "an assignment is not of what it names";
+    NOT_ENOUGH_SLOTS = 1426, "a TaskManager is to run more than it has slots for";
+    NOT_IN_A_CLUSTER = 1427, "a job needs a terminal";
+    BUNDLE_REFUSED = 1428, "a bundle that was fetched is not the one that was asked for";
     RECORD_UNBELIEVED = 1440, "the record of a run says what cannot be";
     LEDGER_FULL = 1413, "a run has more splits than the JobManager keeps";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
