@@ -27,23 +27,35 @@ pub fn cases(site: &mut Site) {
         ("text that is none", bad(|honest| honest.with(vec![0xff; 1_000]))),
         ("a compressed bomb", bad(|honest| honest.with(bomb()).header("content-encoding", "gzip"))),
         ("a header without end", bad(|honest| honest.header("x-later", &"x".repeat(2 << 20)))),
-        ("10,000 headers", bad(|mut honest| {
-            honest.headers.extend((0..10_000).map(|n| (format!("x-{n}"), "x".to_owned())));
-            honest
-        })),
+        (
+            "10,000 headers",
+            bad(|mut honest| {
+                honest.headers.extend((0..10_000).map(|n| (format!("x-{n}"), "x".to_owned())));
+                honest
+            }),
+        ),
         ("a length that is not true", bad(|honest| honest.header("content-length", "18446744073709551615"))),
-        ("two lengths", bad(|mut honest| {
-            honest.headers.extend([("content-length".into(), "3".into()), ("content-length".into(), "5".into())]);
-            honest
-        })),
+        (
+            "two lengths",
+            bad(|mut honest| {
+                honest.headers.extend([("content-length".into(), "3".into()), ("content-length".into(), "5".into())]);
+                honest
+            }),
+        ),
         ("bytes that are no HTTP", bad(|honest| honest.with("SSH-2.0-OpenSSH_9.9\r\n\r\n").how(How::Raw))),
         ("another protocol", bad(|honest| honest.status(101).header("upgrade", "websocket"))),
-        ("the way elsewhere", bad(|honest| honest.status(307).header("location", "https://127.0.0.1:1/plane/v1/heartbeat"))),
+        (
+            "the way elsewhere",
+            bad(|honest| honest.status(307).header("location", "https://127.0.0.1:1/plane/v1/heartbeat")),
+        ),
         ("a refusal for ever", bad(|_| Answer::problem(500, "LG0003").header("lockgate-plane", "1.0"))),
-        ("a refusal that steers a terminal", bad(|_| {
-            let text = "{\"code\":\"LG1410\",\"detail\":\"\\u001b[2J\\u202eevil\\u0007\"}";
-            Answer::problem(409, "LG1410").with(text).header("lockgate-plane", "1.0")
-        })),
+        (
+            "a refusal that steers a terminal",
+            bad(|_| {
+                let text = "{\"code\":\"LG1410\",\"detail\":\"\\u001b[2J\\u202eevil\\u0007\"}";
+                Answer::problem(409, "LG1410").with(text).header("lockgate-plane", "1.0")
+            }),
+        ),
     ];
     let before = site.taskmanager.peak();
     for route in ["heartbeat", "trust", "bundles", "open", "claim", "commit"] {

@@ -99,7 +99,11 @@ impl RequestKey {
         let der = der.unwrap_or_else(|error| panic!("{error}: {request}"));
         // SubjectPublicKeyInfo up to the key's bytes: RFC 5480 for P-256, RFC 8410 for Ed25519.
         let kinds: [(&[u8], usize, &'static SignatureAlgorithm); 2] = [
-            (b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00", 65, &PKCS_ECDSA_P256_SHA256),
+            (
+                b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00",
+                65,
+                &PKCS_ECDSA_P256_SHA256,
+            ),
             (b"\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", 32, &PKCS_ED25519),
         ];
         let found = kinds.iter().find_map(|(begin, length, algorithm)| {

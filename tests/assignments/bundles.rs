@@ -137,22 +137,32 @@ fn contents(site: &mut Site) {
             Ok(())
         });
     }
-    site.case(GROUP, "a job that the status does not name", Refused(&[code::NOT_CURRENT, code::WRONG_ASSIGNMENT]), |_, said| {
-        let text = said.tenant.manifest(1).replace("name = \"job\"", "name = \"unheard-of\"");
-        said.give(&said.tenant.sign(said.tenant.draft_of(&text), None));
-        Ok(())
-    });
+    site.case(
+        GROUP,
+        "a job that the status does not name",
+        Refused(&[code::NOT_CURRENT, code::WRONG_ASSIGNMENT]),
+        |_, said| {
+            let text = said.tenant.manifest(1).replace("name = \"job\"", "name = \"unheard-of\"");
+            said.give(&said.tenant.sign(said.tenant.draft_of(&text), None));
+            Ok(())
+        },
+    );
     site.case(GROUP, "another job of the tenant's in its place", Refused(&[code::WRONG_ASSIGNMENT]), |site, said| {
         let text = said.tenant.manifest(1).replace("name = \"job\"", "name = \"other\"");
         let other = said.tenant.sign(said.tenant.draft_of(&text), None);
         said.give_released(site, &other);
         Ok(())
     });
-    site.case(GROUP, "another tenant's job in its place", Refused(&[code::WRONG_TENANT, code::UNTRUSTED_SIGNER]), |site, said| {
-        let other = site.honest();
-        said.give(&other.package);
-        Ok(())
-    });
+    site.case(
+        GROUP,
+        "another tenant's job in its place",
+        Refused(&[code::WRONG_TENANT, code::UNTRUSTED_SIGNER]),
+        |site, said| {
+            let other = site.honest();
+            said.give(&other.package);
+            Ok(())
+        },
+    );
     let lies: [(&str, fn(Release) -> Release); 2] = [
         ("a release of another version than the file's", |release| Release { version: release.version + 1, ..release }),
         ("a release of another digest than the file's", |release| Release { digest: Digest::of(b"other"), ..release }),
@@ -163,20 +173,23 @@ fn contents(site: &mut Site) {
             Ok(())
         });
     }
-    site.case(GROUP, "the bundle of a function", Refused(&[code::WRONG_ASSIGNMENT, code::EMPTY_GRAPH]), |site, said| {
-        let text = format!(
-            "[job]\ntenant = \"{}\"\nname = \"job\"\nversion = 2\n[component.guest]\n",
-            said.tenant.name
-        );
-        let mut draft = said.tenant.draft_of(&text);
-        draft.kind = Kind::Function;
-        let package = said.tenant.sign(draft, None);
-        said.give_released(site, &package);
-        // So that the honest version is current again afterwards, as a later one.
-        said.package = said.tenant.sign(said.tenant.draft(3), None);
-        said.tenant.release(&said.package);
-        Ok(())
-    });
+    site.case(
+        GROUP,
+        "the bundle of a function",
+        Refused(&[code::WRONG_ASSIGNMENT, code::EMPTY_GRAPH]),
+        |site, said| {
+            let text =
+                format!("[job]\ntenant = \"{}\"\nname = \"job\"\nversion = 2\n[component.guest]\n", said.tenant.name);
+            let mut draft = said.tenant.draft_of(&text);
+            draft.kind = Kind::Function;
+            let package = said.tenant.sign(draft, None);
+            said.give_released(site, &package);
+            // So that the honest version is current again afterwards, as a later one.
+            said.package = said.tenant.sign(said.tenant.draft(3), None);
+            said.tenant.release(&said.package);
+            Ok(())
+        },
+    );
     let parts: [(&str, &'static [Code], fn(&Site) -> Vec<u8>); 3] = [
         ("machine code as a component", &[code::INVALID_COMPONENT, code::NOT_A_COMPONENT], Site::machine_code),
         ("a core module as a component", &[code::NOT_A_COMPONENT], |_| wat::parse("(module)")),
@@ -218,9 +231,19 @@ fn asked_for_more(site: &mut Site) {
         ("a wider prefix", &[code::NOT_GRANTED], "rows/*.json", "*/*.json"),
         ("another tenant's folder", &[code::NOT_GRANTED], "path = \"tenant-", "path = \"x/tenant-"),
         ("writing what may be read", &[code::NOT_GRANTED], "volume = \"out\"", "volume = \"in\""),
-        ("standard input", &[code::NOT_GRANTED], "connector = \"file\"\n            volume = \"in\"\n            path = \"rows/*.json\"", "connector = \"stdin\"\n            format = \"json\""),
+        (
+            "standard input",
+            &[code::NOT_GRANTED],
+            "connector = \"file\"\n            volume = \"in\"\n            path = \"rows/*.json\"",
+            "connector = \"stdin\"\n            format = \"json\"",
+        ),
         ("more slots", &[code::PARALLELISM_ABOVE_CEILING], "max = 2 }", "max = 3 }"),
-        ("more memory", &[code::LIMIT_ABOVE_CEILING], "[parameters.weight]", "[limits]\nmemory = \"1 GiB\"\n[parameters.weight]"),
+        (
+            "more memory",
+            &[code::LIMIT_ABOVE_CEILING],
+            "[parameters.weight]",
+            "[limits]\nmemory = \"1 GiB\"\n[parameters.weight]",
+        ),
     ];
     for (what, codes, from, to) in manifests {
         site.case(GROUP, &format!("beyond the policy: {what}"), Refused(codes), move |site, said| {
@@ -279,10 +302,18 @@ fn files(site: &mut Site) {
             Ok(())
         });
     }
-    site.case(GROUP, "a statement that is no statement", Refused(&[code::MALFORMED_JSON, code::MALFORMED_DOCUMENT]), |_, said| {
-        let mut envelope = Envelope::unsigned(statement::PAYLOAD_TYPE, b"{}".to_vec());
-        envelope.sign(&said.tenant.keys.signer).and_then(|()| envelope.sign(&said.tenant.second)).expect("signatures");
-        said.give(&Package { envelope, ..said.package.clone() });
-        Ok(())
-    });
+    site.case(
+        GROUP,
+        "a statement that is no statement",
+        Refused(&[code::MALFORMED_JSON, code::MALFORMED_DOCUMENT]),
+        |_, said| {
+            let mut envelope = Envelope::unsigned(statement::PAYLOAD_TYPE, b"{}".to_vec());
+            envelope
+                .sign(&said.tenant.keys.signer)
+                .and_then(|()| envelope.sign(&said.tenant.second))
+                .expect("signatures");
+            said.give(&Package { envelope, ..said.package.clone() });
+            Ok(())
+        },
+    );
 }

@@ -103,12 +103,17 @@ fn of_others(site: &mut Site) {
         said.give(&other.package);
         Ok(())
     });
-    site.case(GROUP, "root and status of another tenant", Refused(&[code::UNTRUSTED_SIGNER, code::WRONG_TENANT]), |site, said| {
-        let other = site.honest();
-        said.documents.tenant_root = other.documents.tenant_root;
-        said.documents.tenant_status = other.documents.tenant_status;
-        Ok(())
-    });
+    site.case(
+        GROUP,
+        "root and status of another tenant",
+        Refused(&[code::UNTRUSTED_SIGNER, code::WRONG_TENANT]),
+        |site, said| {
+            let other = site.honest();
+            said.documents.tenant_root = other.documents.tenant_root;
+            said.documents.tenant_status = other.documents.tenant_status;
+            Ok(())
+        },
+    );
     site.case(GROUP, "another operator's documents", Refused(FORGED), |_, said| {
         said.documents = Operator::new(8).documents(&said.tenant);
         Ok(())
@@ -172,11 +177,8 @@ fn out_of_time(site: &mut Site) {
         });
     }
     site.case(GROUP, "an operator's status that has expired", Refused(&[code::STALE_STATUS]), |site, said| {
-        let status = OperatorStatus {
-            issued: now().plus(-20 * DAY),
-            expires: now().plus(-1),
-            ..site.operator.status.clone()
-        };
+        let status =
+            OperatorStatus { issued: now().plus(-20 * DAY), expires: now().plus(-1), ..site.operator.status.clone() };
         said.documents.operator_status = sign(&status, &site.operator.keys.operator_status);
         site.operator.status.version += 1;
         Ok(())
@@ -231,39 +233,54 @@ fn replayed(site: &mut Site) {
         said.give(&old.0);
         Ok(())
     });
-    site.case(GROUP, "a version from before another was seen, under fresh documents", Refused(&[code::NOT_CURRENT]), |site, said| {
-        let old = said.package.clone();
-        said.package = said.tenant.sign(said.tenant.draft(2), Some(&said.package));
-        said.tenant.release(&said.package);
-        run_first(site, said)?;
-        said.documents = site.operator.documents(&said.tenant);
-        said.give(&old);
-        Ok(())
-    });
-    site.case(GROUP, "a version that was replaced before this TaskManager came", Refused(&[code::NOT_CURRENT]), |site, said| {
-        let old = said.package.clone();
-        said.package = said.tenant.sign(said.tenant.draft(2), Some(&said.package));
-        said.tenant.release(&said.package);
-        said.documents = site.operator.documents(&said.tenant);
-        said.give(&old);
-        Ok(())
-    });
-    site.case(GROUP, "an earlier version as a fallback that nobody named", Refused(&[code::NOT_A_FALLBACK]), |site, said| {
-        let old = said.package.clone();
-        said.package = said.tenant.sign(said.tenant.draft(2), Some(&said.package));
-        said.tenant.release(&said.package);
-        said.documents = site.operator.documents(&said.tenant);
-        said.give(&old);
-        let current = said.package.to_bytes().expect("bytes");
-        let digest = lockgate_core::Digest::of(&current);
-        let tenant = said.tenant.name.clone();
-        site.jobmanager.change(|state| {
-            state.bundles.insert((tenant.clone(), digest.to_string()), current.clone());
-            state.bundles.insert((tenant, digest.hex()), current);
-        });
-        said.assignment.fallback_of = Some(digest);
-        Ok(())
-    });
+    site.case(
+        GROUP,
+        "a version from before another was seen, under fresh documents",
+        Refused(&[code::NOT_CURRENT]),
+        |site, said| {
+            let old = said.package.clone();
+            said.package = said.tenant.sign(said.tenant.draft(2), Some(&said.package));
+            said.tenant.release(&said.package);
+            run_first(site, said)?;
+            said.documents = site.operator.documents(&said.tenant);
+            said.give(&old);
+            Ok(())
+        },
+    );
+    site.case(
+        GROUP,
+        "a version that was replaced before this TaskManager came",
+        Refused(&[code::NOT_CURRENT]),
+        |site, said| {
+            let old = said.package.clone();
+            said.package = said.tenant.sign(said.tenant.draft(2), Some(&said.package));
+            said.tenant.release(&said.package);
+            said.documents = site.operator.documents(&said.tenant);
+            said.give(&old);
+            Ok(())
+        },
+    );
+    site.case(
+        GROUP,
+        "an earlier version as a fallback that nobody named",
+        Refused(&[code::NOT_A_FALLBACK]),
+        |site, said| {
+            let old = said.package.clone();
+            said.package = said.tenant.sign(said.tenant.draft(2), Some(&said.package));
+            said.tenant.release(&said.package);
+            said.documents = site.operator.documents(&said.tenant);
+            said.give(&old);
+            let current = said.package.to_bytes().expect("bytes");
+            let digest = lockgate_core::Digest::of(&current);
+            let tenant = said.tenant.name.clone();
+            site.jobmanager.change(|state| {
+                state.bundles.insert((tenant.clone(), digest.to_string()), current.clone());
+                state.bundles.insert((tenant, digest.hex()), current);
+            });
+            said.assignment.fallback_of = Some(digest);
+            Ok(())
+        },
+    );
     site.case(GROUP, "an upgrade that touches more than it lists", Refused(&[code::WIDENED]), |site, said| {
         let narrow = said.tenant.manifest(1).replace("rows/*.json", "rows/a*.json");
         let narrow = said.tenant.sign(said.tenant.draft_of(&narrow), None);
@@ -292,17 +309,38 @@ fn replayed(site: &mut Site) {
         said.tenant.release(&said.package);
         Ok(())
     });
-    site.case(GROUP, "documents from before others were seen, behind a restart", Refused(&[code::ROLLBACK]), |site, said| {
-        let old = said.documents.clone();
-        said.tenant.status.version += 1;
-        run_first(site, said)?;
-        site.jobmanager.change(|state| state.assignments.clear());
-        site.taskmanager.restart(|_| {});
-        site.jobmanager.beats(1)?;
-        said.documents = old;
-        said.assignment.epoch += 1;
-        Ok(())
-    });
+    site.case(
+        GROUP,
+        "an operator's status from before another tenant's brought a newer one",
+        Refused(&[code::ROLLBACK]),
+        |site, said| {
+            // Everything of this tenant's is as it was; the operator has since said something else, to another tenant's job.
+            run_first(site, said)?;
+            let old = said.documents.clone();
+            site.operator.status.version += 1;
+            let other = site.honest();
+            site.run(&other).map_err(|why| format!("the other {why}"))?;
+            said.documents = old;
+            said.assignment.id = site.run_id();
+            Ok(())
+        },
+    );
+    site.case(
+        GROUP,
+        "documents from before others were seen, behind a restart",
+        Refused(&[code::ROLLBACK]),
+        |site, said| {
+            let old = said.documents.clone();
+            said.tenant.status.version += 1;
+            run_first(site, said)?;
+            site.jobmanager.change(|state| state.assignments.clear());
+            site.taskmanager.restart(|_| {});
+            site.jobmanager.beats(1)?;
+            said.documents = old;
+            said.assignment.epoch += 1;
+            Ok(())
+        },
+    );
 }
 
 /// Runs the tenant's job as it is, honestly, and leaves `said` to be said next.
@@ -325,9 +363,15 @@ pub fn clone(tenant: &Tenant) -> Tenant {
 fn revoked(site: &mut Site) {
     type Revoke = fn(&mut Said);
     let cases: [(&str, &'static [Code], Revoke); 4] = [
-        ("a revoked job", &[code::REVOKED], |said| said.tenant.status.revoked_jobs.push(said.assignment.job.name.clone())),
-        ("revoked content", &[code::REVOKED], |said| said.tenant.status.revoked_digests.push(said.assignment.release.digest)),
-        ("a revoked signer", &[code::THRESHOLD], |said| said.tenant.status.revoked_keys.push(said.tenant.second.public())),
+        ("a revoked job", &[code::REVOKED], |said| {
+            said.tenant.status.revoked_jobs.push(said.assignment.job.name.clone())
+        }),
+        ("revoked content", &[code::REVOKED], |said| {
+            said.tenant.status.revoked_digests.push(said.assignment.release.digest)
+        }),
+        ("a revoked signer", &[code::THRESHOLD], |said| {
+            said.tenant.status.revoked_keys.push(said.tenant.second.public())
+        }),
         ("content that the tenant root revoked", &[code::REVOKED], |said| {
             said.tenant.root.version += 1;
             said.tenant.root.revoked_digests.push(said.assignment.release.digest);
@@ -341,23 +385,28 @@ fn revoked(site: &mut Site) {
             pardon(said);
             Ok(())
         });
-        site.case(GROUP, &format!("{name}, withheld after it was seen"), Refused(&[code::ROLLBACK]), move |site, said| {
-            let before = said.documents.clone();
-            revoke(said);
-            said.tenant.status.version += 1;
-            let revoking = site.operator.documents(&said.tenant);
-            let mut seen = site.said(clone(&said.tenant), said.package.clone(), said.assignment.epoch);
-            seen.documents = revoking;
-            site.say(&seen);
-            let ended = site.jobmanager.end(seen.job(), seen.assignment.epoch)?;
-            if !matches!(ended, Status::Failed(_)) {
-                return Err(format!("what is revoked ended as {ended:?}"));
-            }
-            said.documents = before;
-            said.assignment.epoch += 1;
-            pardon(said);
-            Ok(())
-        });
+        site.case(
+            GROUP,
+            &format!("{name}, withheld after it was seen"),
+            Refused(&[code::ROLLBACK]),
+            move |site, said| {
+                let before = said.documents.clone();
+                revoke(said);
+                said.tenant.status.version += 1;
+                let revoking = site.operator.documents(&said.tenant);
+                let mut seen = site.said(clone(&said.tenant), said.package.clone(), said.assignment.epoch);
+                seen.documents = revoking;
+                site.say(&seen);
+                let ended = site.jobmanager.end(seen.job(), seen.assignment.epoch)?;
+                if !matches!(ended, Status::Failed(_)) {
+                    return Err(format!("what is revoked ended as {ended:?}"));
+                }
+                said.documents = before;
+                said.assignment.epoch += 1;
+                pardon(said);
+                Ok(())
+            },
+        );
     }
 }
 

@@ -5,11 +5,11 @@ use super::authority::{Authority, Identity, Speaks};
 use super::ledger::Ledger;
 use super::papers::DOMAIN;
 use super::wire::{Answer, Handler, Listener, Request};
+use lockgate_core::placement::JobId;
 use lockgate_core::plane::{
     Assignment, AuditHead, Certificate, HEADER, Heartbeat, Join, Joined, Known, Orders, Renew, Status, Task, Witness,
     jobmanager_uri, taskmanager_uri,
 };
-use lockgate_core::placement::JobId;
 use lockgate_core::trust::Documents;
 use lockgate_core::{Digest, Name};
 use rustls::version::{TLS12, TLS13};
@@ -81,12 +81,6 @@ impl State {
             ledger.lease(assignment.epoch);
         }
         self.assignments.insert(assignment.job.clone(), assignment);
-        self.revision += 1;
-    }
-
-    /// Wants nothing of a job any more.
-    pub fn drop_job(&mut self, job: &JobId) {
-        self.assignments.remove(job);
         self.revision += 1;
     }
 

@@ -35,15 +35,8 @@ fn suite() {
 
 fn inside() -> String {
     let mut site = Site::start();
-    let groups: [fn(&mut Site); 7] = [
-        bundles::cases,
-        documents::cases,
-        orders::cases,
-        record::cases,
-        answers::cases,
-        transport::cases,
-        disk::cases,
-    ];
+    let groups: [fn(&mut Site); 7] =
+        [bundles::cases, documents::cases, orders::cases, record::cases, answers::cases, transport::cases, disk::cases];
     for cases in groups {
         cases(&mut site);
     }

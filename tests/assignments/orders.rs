@@ -27,7 +27,9 @@ fn beyond_what_is_signed(site: &mut Site) {
         ("a parameter that is not declared", Refused(&[code::UNKNOWN_PARAMETER]), |said| {
             said.assignment.parameters.insert(name("path"), "secret/*.json".into());
         }),
-        ("parallelism above the signed range", Refused(&[code::WRONG_ASSIGNMENT]), |said| said.assignment.parallelism = 3),
+        ("parallelism above the signed range", Refused(&[code::WRONG_ASSIGNMENT]), |said| {
+            said.assignment.parallelism = 3
+        }),
         ("parallelism of none", Ignored, |said| said.assignment.parallelism = 0),
         ("more slots than the job has", Ignored, |said| said.assignment.slots = 2),
         ("slots behind the job's last", Ignored, |said| said.assignment.first = 1),

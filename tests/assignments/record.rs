@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const GROUP: &str = "record";
 /// A contradiction, or a message that is none.
-const NONSENSE: &[Code] = &[code::LEDGER_CONFLICT, code::PLANE_MESSAGE];
+const NONSENSE: &[Code] = &[code::RECORD_UNBELIEVED, code::PLANE_MESSAGE];
 
 /// Changes what is answered at `route`, as JSON.
 fn rewrite(site: &Site, route: &'static str, change: impl Fn(&mut Value) + Send + Sync + 'static) {
@@ -61,14 +61,14 @@ fn splits(site: &mut Site) {
         });
         Ok(())
     });
-    const CHANGED: &[Code] = &[code::LEDGER_CONFLICT, code::PLANE_MESSAGE, code::INPUT_CHANGED];
+    const CHANGED: &[Code] = &[code::RECORD_UNBELIEVED, code::PLANE_MESSAGE];
     site.case(GROUP, "a split of another content", Fails(CHANGED), |site, _| {
         rewrite(site, "claim", |claimed| {
             split(claimed).into_iter().for_each(|split| split["fingerprint"] = json!("other"));
         });
         Ok(())
     });
-    const NO_POSITION: &[Code] = &[code::INVALID_POSITION, code::LEDGER_CONFLICT, code::PLANE_MESSAGE];
+    const NO_POSITION: &[Code] = &[code::INVALID_POSITION, code::RECORD_UNBELIEVED, code::PLANE_MESSAGE];
     for (what, position) in [
         ("rubbish", "cnViYmlzaA==".to_owned()),
         ("far behind the end", "/////////////////////w==".to_owned()),
@@ -99,12 +99,15 @@ fn openings(site: &mut Site) {
             Ok(())
         });
     }
-    const LOST: &[Code] = &[code::OUTPUT_LOST, code::LEDGER_CONFLICT, code::PLANE_MESSAGE];
+    const LOST: &[Code] = &[code::OUTPUT_LOST, code::RECORD_UNBELIEVED, code::PLANE_MESSAGE];
     let outputs = [
         ("an output that nobody prepared", json!({ "node": "good", "epoch": 1, "slot": 0, "sequence": 7, "bytes": 5 })),
         ("an output of another node", json!({ "node": "other", "epoch": 1, "slot": 0, "sequence": 1, "bytes": 5 })),
         ("an output of a source", json!({ "node": "rows", "epoch": 1, "slot": 0, "sequence": 1, "bytes": 5 })),
-        ("an output of numbers that overflow", json!({ "node": "good", "epoch": u64::MAX, "slot": u32::MAX, "sequence": u64::MAX, "bytes": u64::MAX })),
+        (
+            "an output of numbers that overflow",
+            json!({ "node": "good", "epoch": u64::MAX, "slot": u32::MAX, "sequence": u64::MAX, "bytes": u64::MAX }),
+        ),
     ];
     for (what, output) in outputs {
         site.case(GROUP, what, Fails(LOST), move |site, _| {
@@ -117,7 +120,8 @@ fn openings(site: &mut Site) {
         let (other, run) = (site.honest(), said.assignment.id.clone());
         let folder = site.taskmanager.path("out").join(other.tenant.name.as_str());
         std::fs::create_dir_all(&folder).expect("a folder");
-        for file in [format!(".good-{run}-00000-000000001.json.tmp"), format!(".good-{run}-00000-000000001.ndjson.tmp")] {
+        for file in [format!(".good-{run}-00000-000000001.json.tmp"), format!(".good-{run}-00000-000000001.ndjson.tmp")]
+        {
             std::fs::write(folder.join(file), "{\"x\":1,\"y\":1}\n").expect("a file");
         }
         rewrite(site, "open", |opened| {

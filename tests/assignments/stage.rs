@@ -308,7 +308,7 @@ impl Site {
             }
             Ignored | Delayed => {
                 // Each heartbeat is sent after the answer to the one before was taken in.
-                self.jobmanager.beats(4)?;
+                self.jobmanager.beats(3)?;
                 let task = self.jobmanager.change(|state| state.task(job).filter(|task| task.epoch == epoch).cloned());
                 match task {
                     Some(task) if matches!(verdict, Ignored) || task.status == Status::Finished => {
@@ -333,7 +333,8 @@ impl Site {
 
     /// What this TaskManager compiled: an artefact as Cranelift makes it, an ELF file.
     pub fn machine_code(&self) -> Vec<u8> {
-        let elf = |bytes: &Vec<u8>| bytes.windows(4).position(|window| window == b"\x7fELF").map(|at| bytes[at..].to_vec());
+        let elf =
+            |bytes: &Vec<u8>| bytes.windows(4).position(|window| window == b"\x7fELF").map(|at| bytes[at..].to_vec());
         self.taskmanager.files("cache").values().find_map(elf).expect("an artefact, since an honest job has run")
     }
 

@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 /// Rows of the input.
 pub const ROWS: i64 = 10;
 
-
-
 pub struct TaskManager {
     pub folder: tempfile::TempDir,
     child: Child,

@@ -20,7 +20,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What a TaskManager asked.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    pub method: String,
     pub path: String,
     /// Lines of the head behind the first one, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -331,10 +330,10 @@ fn next(stream: &mut Stream, read: &mut Vec<u8>, over: &dyn Fn() -> bool) -> Opt
     let head = String::from_utf8(head).ok()?;
     let mut lines = head.split("\r\n");
     let mut first = lines.next()?.split(' ');
-    let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
+    let path = first.nth(1)?.to_owned();
     let headers = lines.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-    let mut request = Request { method, path, headers, body: Vec::new() };
+    let mut request = Request { path, headers, body: Vec::new() };
     if request.header("transfer-encoding").is_some_and(|encoding| encoding == "chunked") {
         loop {
             let line = read_until(stream, read, over, MAX_HEAD, end(b"\r\n"))?;
