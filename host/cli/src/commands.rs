@@ -4,16 +4,19 @@ mod audit;
 mod backup;
 mod build;
 mod bundle;
+mod certificate;
 mod completions;
 mod context;
 mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod health;
 mod inspect;
 mod jobmanager;
 mod jobs;
 mod keys;
+mod label;
 mod login;
 mod member;
 mod new;
@@ -22,6 +25,7 @@ mod remote;
 mod run;
 mod sign;
 mod submit;
+mod taskmanager;
 mod tenant;
 mod token;
 mod trust;
@@ -87,6 +91,11 @@ pub enum Command {
     /// Runs a JobManager: the control plane, over HTTPS.
     #[command(name = "jobmanager")]
     JobManager(jobmanager::JobManager),
+    /// Runs a TaskManager of a cluster.
+    #[command(name = "taskmanager")]
+    TaskManager(taskmanager::TaskManager),
+    /// Asks the JobManager of this machine whether it takes requests, without a credential.
+    Health(health::Health),
     /// Checks configuration files.
     #[command(subcommand)]
     Config(jobmanager::ConfigCommand),
@@ -120,6 +129,8 @@ pub enum Command {
     Suspend(jobs::One),
     /// Lets a suspended job go on.
     Resume(jobs::One),
+    /// Sets and removes labels of a job.
+    Label(label::Label),
     /// Deletes a job that has ended.
     Delete(jobs::Delete),
     /// Shows what happened to a job.
@@ -152,7 +163,11 @@ pub enum Command {
 impl Command {
     /// Whether it says itself how it logs, as a service does.
     pub fn logs_itself(&self) -> bool {
-        matches!(self, Self::JobManager(_))
+        match self {
+            Self::JobManager(_) => true,
+            Self::TaskManager(taskmanager) => taskmanager.serves(),
+            _ => false,
+        }
     }
 
     /// Does it.
@@ -172,6 +187,8 @@ impl Command {
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
             Self::JobManager(jobmanager) => jobmanager.run(),
+            Self::TaskManager(taskmanager) => taskmanager.run(output),
+            Self::Health(health) => health.run(output),
             Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),
             Self::Backup(backup) => backup.run(output),
@@ -187,6 +204,7 @@ impl Command {
             Self::Restart(job) => job.ask("restart", output),
             Self::Suspend(job) => job.ask("suspend", output),
             Self::Resume(job) => job.ask("resume", output),
+            Self::Label(label) => label.run(output),
             Self::Delete(delete) => delete.run(output),
             Self::Events(events) => events.run(false, output),
             Self::Logs(events) => events.run(true, output),

@@ -3,7 +3,8 @@
 use lockgate_core::limits::Limits;
 use lockgate_core::plan::Format;
 use lockgate_core::types::{Field, FunctionDescription};
-use lockgate_core::{Name, Result};
+use lockgate_core::error::code;
+use lockgate_core::{Error, Name, Result};
 use lockgate_executor::{Compiler, ComponentInfo, Executor, ExecutorOptions, Executors, Input};
 use lockgate_taskmanager::config::Config;
 use lockgate_taskmanager::volume::Volumes;
@@ -75,7 +76,11 @@ impl Machine {
     /// `LG0002` or `LG0860` if the file is not to be had or not understood, `LG0860` for a flag.
     pub fn config(&self) -> Result<Config> {
         let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
+            // One of several mistakes; `lockgate config check` tells them all.
+            Some(path) => Config::read(path).map_err(|errors| {
+                let none = || Error::new(code::INTERNAL, "a configuration is refused without a reason");
+                errors.into_iter().next().unwrap_or_else(none)
+            })?,
             None => Config::default(),
         };
         self.volumes.iter().try_for_each(|flag| config.add_volume(flag))?;

@@ -12,7 +12,7 @@ mod tests;
 pub mod token;
 
 pub use authenticate::{Authenticator, Presented};
-pub use directory::{CertificateRecord, Directory, Kept, Member, OPERATOR, TokenRecord, keys};
+pub use directory::{CertificateRecord, Directory, Kept, Member, OPERATOR, TokenRecord, is_uri, keys};
 pub use setup::Setup;
 
 #[cfg(doc)]

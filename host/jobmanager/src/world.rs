@@ -3,8 +3,10 @@
 use crate::access::{Authorizer, Caller, Role};
 use crate::audit::tally::Tally;
 use crate::bundles::Bundles;
+use crate::config;
 use crate::fair_use::Quota;
 use crate::model::trust::Kind;
+use crate::plane::Authority;
 use crate::service::changes::Precondition;
 use crate::service::jobs::NewJob;
 use crate::service::tenants::NewTenant;
@@ -25,11 +27,23 @@ use lockgate_core::{Digest, Name, Result, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub const DAY: i64 = 86_400;
 
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
+}
+
+/// Where TaskManagers dial in: on a port that the system chooses.
+pub fn plane() -> config::Plane {
+    config::Plane {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        names: vec!["localhost".into(), "127.0.0.1".into()],
+        certificate_lifetime: Duration::from_secs(86_400),
+        join_token_lifetime: Duration::from_secs(3_600),
+        lease: Duration::from_secs(30),
+    }
 }
 
 /// A JobManager and all that it needs.
@@ -172,11 +186,13 @@ impl World {
             quota: Quota::default(),
         };
         let now = Arc::clone(now);
+        let plane = plane();
         let means = Means {
             clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed))),
             authorizer: Authorizer::new(None),
             tally: Arc::new(Tally::new()),
             bundles: Bundles::open(folder.path().join("bundles"), 0).unwrap(),
+            plane: Some((Authority::ensure(folder.path(), &options.domain, &plane).unwrap(), plane)),
         };
         Service::open(Arc::clone(store), options, means).await.unwrap()
     }
@@ -346,7 +362,7 @@ impl World {
 }
 
 pub fn new_job(bundle: Digest) -> NewJob {
-    NewJob { bundle, parameters: BTreeMap::new(), parallelism: None, labels: BTreeMap::new() }
+    NewJob { bundle, parameters: BTreeMap::new(), parallelism: None, fuel: None, labels: BTreeMap::new() }
 }
 
 pub fn stranger() -> SecretKey {

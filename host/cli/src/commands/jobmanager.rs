@@ -10,7 +10,8 @@ use lockgate_jobmanager::Config;
 use lockgate_jobmanager::config::LogFormat;
 use lockgate_jobmanager::serve::asked_to_stop;
 use serde_json::json;
-use std::path::PathBuf;
+use lockgate_taskmanager::config::Config as TaskManagerConfig;
+use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -28,7 +29,7 @@ pub struct JobManager {
 
 #[derive(Debug, clap::Subcommand)]
 pub enum ConfigCommand {
-    /// Says all that is wrong with the configuration of a JobManager, without starting it.
+    /// Says all that is wrong with the configuration of a JobManager or a TaskManager, without starting it.
     Check(Check),
 }
 
@@ -41,7 +42,7 @@ pub struct Check {
 impl JobManager {
     pub fn run(&self) -> Outcome {
         let config = Config::read(&self.config)?;
-        listen(config.log_format);
+        listen(config.log_format == LogFormat::Json);
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| Error::new(code::INTERNAL, format!("no threads: {error}")))?;
         let drained = runtime.block_on(async {
@@ -58,6 +59,10 @@ impl JobManager {
 impl ConfigCommand {
     pub fn run(&self, output: &Output) -> Outcome {
         let Self::Check(check) = self;
+        // They have no table in common: what is in the file says whose it is.
+        if std::fs::read_to_string(&check.file).is_ok_and(|text| TaskManagerConfig::looks_like(&text)) {
+            return taskmanager(&check.file, output);
+        }
         let config = Config::read(&check.file)?;
         let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         output.result(&json!({ "file": check.file, "listen": listen, "names": config.names }), || {
@@ -67,16 +72,27 @@ impl ConfigCommand {
     }
 }
 
+fn taskmanager(file: &Path, output: &Output) -> Outcome {
+    let config = TaskManagerConfig::read(file)?;
+    let domain = config.cluster.as_ref().map(|cluster| cluster.domain.to_string());
+    let volumes: Vec<&str> = config.volumes.keys().map(|name| name.as_str()).collect();
+    output.result(&json!({ "file": file, "slots": config.slots, "domain": domain, "volumes": volumes }), || {
+        let of = domain.as_ref().map_or_else(|| "for `lockgate run` only".to_owned(), |of| format!("for the cluster {of}"));
+        format!("{} is in order: a TaskManager with {} slots, {of}", file.display(), config.slots)
+    });
+    Ok(())
+}
+
 /// A service's log on standard error: what happens, not only what goes wrong.
-fn listen(format: LogFormat) {
+pub(super) fn listen(json: bool) {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .with_env_var("LOCKGATE_LOG")
         .from_env_lossy();
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    match format {
-        LogFormat::Human => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+    match json {
+        false => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        true => log.json().flatten_event(true).init(),
     }
 }
 
@@ -98,5 +114,9 @@ mod tests {
         let errors = check("data = 1\nlisten = 2\ncolour = 3").unwrap_err().0;
         assert_eq!(errors.len(), 3, "{errors:?}");
         assert!(errors.iter().all(|error| error.code() == code::JOBMANAGER_CONFIG && error.place().is_some()));
+        check("slots = 2").unwrap_or_else(|failure| panic!("{:?}", failure.0));
+        let errors = check("slots = 0\n[trust]\ndomain = 3\n").unwrap_err().0;
+        assert!(errors.len() >= 2, "{errors:?}");
+        assert!(errors.iter().all(|error| error.code() == code::INVALID_CONFIGURATION && error.place().is_some()));
     }
 }

@@ -88,7 +88,7 @@ impl IntoResponse for Problem {
 }
 
 /// Puts the request's id into errors and headers of answers.
-pub(super) async fn name(request: Request, next: Next) -> Response {
+pub(crate) async fn name(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let mut response = next.run(request).await;
     let Some(id) = id else { return response };
@@ -126,6 +126,13 @@ pub fn status(code: Code) -> StatusCode {
         | code::CONFLICT
         | code::JOB_ENDED
         | code::JOB_TRANSITION => StatusCode::CONFLICT,
+        code::PLANE_VERSION => StatusCode::UPGRADE_REQUIRED,
+        code::JOIN_TOKEN => StatusCode::UNAUTHORIZED,
+        code::PLANE_REFUSED => StatusCode::FORBIDDEN,
+        code::CERTIFICATE_REQUEST => StatusCode::UNPROCESSABLE_ENTITY,
+        code::NO_TASKMANAGER => StatusCode::NOT_FOUND,
+        code::PLANE_MESSAGE => StatusCode::BAD_REQUEST,
+        code::NAME_TAKEN | code::NO_PLANE => StatusCode::CONFLICT,
         code::TENANT_INACTIVE => StatusCode::FORBIDDEN,
         code::BUNDLE_TOO_LARGE | code::STORE_LIMIT => StatusCode::PAYLOAD_TOO_LARGE,
         code::IDEMPOTENCY_MISMATCH | code::UNNAMED_DOCUMENT | code::NOT_A_JOB => StatusCode::UNPROCESSABLE_ENTITY,

@@ -8,7 +8,7 @@ mod real;
 use super::{Measured, router};
 use crate::access::{Caller, Role};
 use crate::server::RequestId;
-use crate::world::{World, caller};
+use crate::world::{World, caller, name, operator};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -94,6 +94,11 @@ impl Site {
         let acme = world.member(Some("acme"), "user:ana", &[Role::TenantAdmin]).await;
         let operators = world.member(None, "user:first", &[Role::Operator]).await;
         world.member(None, "user:second", &[Role::Auditor]).await;
+        for (tenant, uri, whose) in
+            [(Some(name("acme")), "spiffe://example/ana", "user:ana"), (None, "spiffe://example/op", "user:second")]
+        {
+            world.service.map_certificate(&operator(), tenant.as_ref(), uri, whose).await.unwrap();
+        }
         Self { tokens: (acme, operators), ..Self::of(world) }
     }
 

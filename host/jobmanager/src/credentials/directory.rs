@@ -75,6 +75,15 @@ pub struct CertificateRecord {
     pub principal: String,
     /// Where he is one.
     pub tenant: Option<Name>,
+    /// Since when.
+    pub created: Timestamp,
+    /// Who said so.
+    pub created_by: String,
+}
+
+/// Whether this could be a URI among a certificate's names.
+pub fn is_uri(text: &str) -> bool {
+    text.contains(':') && text.len() <= 2_048 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Where credentials are looked up.
@@ -129,7 +138,8 @@ impl<D: Directory> Directory for Arc<D> {
     }
 }
 
-/// Under which key what stands. A token's record and its entry in the list of its member are written in one commit.
+/// Under which key what stands. The record of a token or certificate and its entry in the list of its member are written in
+/// one commit.
 pub mod keys {
     use super::OPERATOR;
     use crate::store::Key;
@@ -163,6 +173,21 @@ pub mod keys {
     /// Whose a certificate is.
     pub fn certificate(uri: &str) -> Key {
         Key::new(["certificates", uri])
+    }
+
+    /// Those of all members of a tenant, or of the operator's people, each once more as a whole.
+    pub fn certificates_of(tenant: Option<&Name>) -> Key {
+        Key::new(["certificates-of", owner(tenant)])
+    }
+
+    /// Those of one member.
+    pub fn certificates_of_member(tenant: Option<&Name>, principal: &str) -> Key {
+        Key::new(["certificates-of", owner(tenant), principal])
+    }
+
+    /// One of them.
+    pub fn certificate_of(tenant: Option<&Name>, principal: &str, uri: &str) -> Key {
+        Key::new(["certificates-of", owner(tenant), principal, uri])
     }
 
     fn owner(tenant: Option<&Name>) -> &str {

@@ -64,6 +64,8 @@ impl People {
             uri: uri.into(),
             principal: principal.into(),
             tenant: Some(Name::new(tenant).unwrap()),
+            created: Timestamp::from_seconds(0),
+            created_by: "setup".into(),
         };
         self.certificates.lock().unwrap().insert(uri.into(), record);
     }
