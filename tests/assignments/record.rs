@@ -147,7 +147,7 @@ fn openings(site: &mut Site) {
         });
         Ok(())
     });
-    site.case(GROUP, "a lease that is over", Either(&[code::FENCED]), |site, _| {
+    site.case(GROUP, "a lease that is over", Delayed, |site, _| {
         site.lie_at("open", |_, _| Answer::problem(409, "LG1410").header("lockgate-plane", "1.0"));
         Ok(())
     });

@@ -7,6 +7,7 @@ use lockgate_core::plane::OperatorUsage;
 use lockgate_executor::protocol::Usage;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The counters of a task. They come from executors, which may say whatever they like: they are added with care, and mean
 /// nothing to anybody but the tenant.
@@ -17,7 +18,7 @@ pub struct Figures(Mutex<Inner>);
 struct Inner {
     names: Vec<Name>,
     sources: Vec<bool>,
-    slots: BTreeMap<u32, Usage>,
+    slots: BTreeMap<u32, (Usage, Duration)>,
     /// Of executors that are gone.
     before: BTreeMap<Name, OperatorUsage>,
     /// Bytes that were to be read when it began.
@@ -35,10 +36,10 @@ impl Figures {
     /// Takes what an event says of counters.
     pub fn take(&self, event: &Event) {
         match event {
-            Event::Usage { slot, usage } | Event::Committed { slot, usage, .. } => {
+            Event::Usage { slot, usage, waited } | Event::Committed { slot, usage, waited, .. } => {
                 let mut inner = self.lock();
                 if usage.nodes.len() <= inner.names.len() && usage.functions.len() <= inner.names.len() {
-                    inner.slots.insert(*slot, usage.clone());
+                    inner.slots.insert(*slot, (usage.clone(), *waited));
                 }
             }
             // Its slots count from nothing again.
@@ -65,7 +66,13 @@ impl Figures {
 impl Inner {
     fn operators(&self) -> BTreeMap<Name, OperatorUsage> {
         let mut sums = self.before.clone();
-        for usage in self.slots.values() {
+        for (usage, waited) in self.slots.values() {
+            // A slot waits as a whole; its sources are what is held up by it.
+            for (name, _) in self.names.iter().zip(&self.sources).filter(|(_, source)| **source) {
+                let sum = sums.entry(name.clone()).or_default();
+                let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                sum.back_pressure_ms = sum.back_pressure_ms.saturating_add(millis);
+            }
             for (name, node) in self.names.iter().zip(&usage.nodes) {
                 let sum = sums.entry(name.clone()).or_default();
                 sum.rows_in = sum.rows_in.saturating_add(node.rows_in);
@@ -83,7 +90,7 @@ impl Inner {
         // Which source's bytes they are is not said: where there are several, each would be wrong.
         let source = self.names.iter().zip(&self.sources).filter(|(_, source)| **source).map(|(name, _)| name);
         if let ([name], Some(bytes)) = (source.collect::<Vec<_>>().as_slice(), self.bytes) {
-            let read = self.slots.values().fold(0, |sum: u64, usage| sum.saturating_add(usage.bytes_read));
+            let read = self.slots.values().fold(0, |sum: u64, (usage, _)| sum.saturating_add(usage.bytes_read));
             sums.entry((*name).clone()).or_default().lag_bytes = bytes.saturating_sub(read);
         }
         sums
