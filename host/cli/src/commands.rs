@@ -21,6 +21,7 @@ mod quota;
 mod remote;
 mod run;
 mod sign;
+mod standalone;
 mod submit;
 mod tenant;
 mod token;
@@ -87,6 +88,8 @@ pub enum Command {
     /// Runs a JobManager: the control plane, over HTTPS.
     #[command(name = "jobmanager")]
     JobManager(jobmanager::JobManager),
+    /// Runs a JobManager and a TaskManager on this machine: a whole cluster in one command.
+    Standalone(standalone::Standalone),
     /// Checks configuration files.
     #[command(subcommand)]
     Config(jobmanager::ConfigCommand),
@@ -152,7 +155,7 @@ pub enum Command {
 impl Command {
     /// Whether it says itself how it logs, as a service does.
     pub fn logs_itself(&self) -> bool {
-        matches!(self, Self::JobManager(_))
+        matches!(self, Self::JobManager(_) | Self::Standalone(_))
     }
 
     /// Does it.
@@ -172,6 +175,7 @@ impl Command {
             Self::Sign(sign) => sign.run(output),
             Self::Verify(verify) => verify.run(output),
             Self::JobManager(jobmanager) => jobmanager.run(),
+            Self::Standalone(standalone) => standalone.run(output),
             Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),
             Self::Backup(backup) => backup.run(output),

@@ -68,7 +68,7 @@ impl ConfigCommand {
 }
 
 /// A service's log on standard error: what happens, not only what goes wrong.
-fn listen(format: LogFormat) {
+pub fn listen(format: LogFormat) {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .with_env_var("LOCKGATE_LOG")
