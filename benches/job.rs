@@ -9,7 +9,7 @@ use lockgate_core::planner::nexmark_fields;
 use lockgate_dataflow::{Decoder, Input, Nexmark as Generator, encoder};
 use lockgate_executor::Executors;
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
-use lockgate_taskmanager::job::{self, Events, Prepared, RunOptions, Stop};
+use lockgate_taskmanager::job::{self, Events, Kept, Prepared, RunOptions, Share, Stop};
 use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -131,9 +131,9 @@ impl Bench {
         let options = RunOptions {
             executors: &self.executors,
             volumes: &volumes,
-            state: &state,
-            parallelism: 1,
-            fresh: true,
+            record: Kept::Here { state: &state, fresh: true },
+            share: Share::whole(1),
+            fuel_per_second: None,
             events,
         };
         let done = self.runtime.block_on(job::run(&self.job, options, &Stop::default()))?;

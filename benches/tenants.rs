@@ -10,7 +10,7 @@ use crate::project::{Project, compiler, executors};
 use lockgate_core::Name;
 use lockgate_executor::Executors;
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
-use lockgate_taskmanager::job::{self, Event, Events, Prepared, RunOptions, Stop};
+use lockgate_taskmanager::job::{self, Event, Events, Kept, Prepared, RunOptions, Share, Stop};
 use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -258,7 +258,14 @@ fuel-per-batch = "10G"
         stop: &Stop,
     ) -> Result<()> {
         let state = self.folder.path().join(state);
-        let options = RunOptions { executors, volumes: &self.volumes, state: &state, parallelism, fresh: true, events };
+        let options = RunOptions {
+            executors,
+            volumes: &self.volumes,
+            record: Kept::Here { state: &state, fresh: true },
+            share: Share::whole(parallelism),
+            fuel_per_second: None,
+            events,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(job::run(job, options, stop))?;
         Ok(())

@@ -46,8 +46,8 @@ fn no_hostile_call_gets_through() {
     artefacts::cases(&site, &mut cases);
     end(site, cases, &mut all);
 
-    let (site, mut cases) = (Site::start(resources::SETTINGS), Cases::default());
-    resources::cases(&site, &mut cases);
+    let (mut site, mut cases) = (Site::start(resources::SETTINGS), Cases::default());
+    resources::cases(&mut site, &mut cases);
     end(site, cases, &mut all);
 
     println!("{}", tables("calls", "refused", &all.ended));

@@ -47,7 +47,13 @@ fn silent_after(site: &Site, bytes: &[u8]) -> Answer {
     rest(&mut connection)
 }
 
-pub fn cases(site: &Site, cases: &mut Cases) {
+pub fn cases(site: &mut Site, cases: &mut Cases) {
+    // A tenant with a small quota of its own.
+    site.json("operator", "POST /api/v1/tenants", &json!({ "name": "crowd" }), 201);
+    let few = json!({ "set": { "requests-per-second": 1 } });
+    site.json("operator", "PUT /api/v1/tenants/crowd/quota", &few, 200);
+    site.member("operator", "/tenants/crowd", "user:many", "tenant-admin", "crowd admin");
+    let site = &*site;
     let bearer = format!("Bearer {}", site.token(WHO));
     let authorized = [("authorization", &*bearer)];
     // As much as the quotas allow.
@@ -126,12 +132,19 @@ pub fn cases(site: &Site, cases: &mut Cases) {
         let query: String = (0..100).map(|n| format!("&label=k{n}=v")).collect();
         site.get(WHO, &format!("{PATH}?limit=1{query}"))
     });
+    run("a flood against a tenant's own quota", (429, "LG1110"), &|site| {
+        // Until one is refused: how many that takes depends on the machine.
+        let mut answers = (0..1_000).map(|_| site.get("crowd admin", "/api/v1/version"));
+        let refused = answers.find(|answer| answer.status != 200).unwrap_or_default();
+        let why = "quota requests-per-second of tenant crowd is 1, 1 are used and 1 more is asked for";
+        assert!(refused.body.contains(why), "{refused:?}");
+        refused
+    });
     run("a flood of requests", (429, "LG1110"), &|site| {
         let mut connection = site.client.connect(HOSTILE).expect("a connection");
         let one = format!("GET /api/v1/version HTTP/1.1\r\nhost: localhost\r\nauthorization: {bearer}\r\n\r\n");
         let last = request("GET /api/v1/version", &authorized, b"");
         let mut refused = Answer::default();
-        // Until one is refused: how many that takes depends on the machine.
         for _ in 0..20_000 {
             connection.write_all(one.as_bytes()).and_then(|()| connection.flush()).expect("a request");
             let mut buffer = [0; 8 << 10];

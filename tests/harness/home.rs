@@ -4,7 +4,7 @@ use super::read::{self, Rows};
 use lockgate_core::{Code, Name};
 use lockgate_executor::protocol::{FunctionUsage, LogLine};
 use lockgate_executor::{Executors, testing};
-use lockgate_taskmanager::job::{self, Event, Events, Prepared, Report, RunOptions, Stop};
+use lockgate_taskmanager::job::{self, Event, Events, Kept, Prepared, Report, RunOptions, Share, Stop};
 use lockgate_taskmanager::volume::Volumes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -130,9 +130,9 @@ impl Home {
         let options = RunOptions {
             executors: &executors,
             volumes: &volumes,
-            state: &state,
-            parallelism: run.slots,
-            fresh: run.fresh,
+            record: Kept::Here { state: &state, fresh: run.fresh },
+            share: Share::whole(run.slots),
+            fuel_per_second: None,
             events,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -6,12 +6,16 @@ use super::{GRAPH, none};
 /// Our crates and what each may depend on among them; what it links, not what it tests with.
 const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-core", &[]),
+    ("lockgate-http", &[]),
     ("lockgate-sandbox", &["lockgate-core"]),
     ("lockgate-dataflow", &["lockgate-core"]),
     ("lockgate-executor", &["lockgate-core", "lockgate-sandbox", "lockgate-dataflow"]),
-    ("lockgate-taskmanager", &["lockgate-core", "lockgate-executor"]),
-    ("lockgate-jobmanager", &["lockgate-core"]),
-    ("lockgate", &["lockgate-core", "lockgate-executor", "lockgate-taskmanager", "lockgate-jobmanager"]),
+    ("lockgate-taskmanager", &["lockgate-core", "lockgate-http", "lockgate-executor"]),
+    ("lockgate-jobmanager", &["lockgate-core", "lockgate-http"]),
+    (
+        "lockgate",
+        &["lockgate-core", "lockgate-http", "lockgate-executor", "lockgate-taskmanager", "lockgate-jobmanager"],
+    ),
     ("lockgate-sdk", &["lockgate-sdk-macros"]),
     ("lockgate-sdk-macros", &[]),
     // For the program that plays a compromised executor.

@@ -1,39 +1,40 @@
 //! The client of a JobManager's API: HTTPS requests with a token, and what comes back as JSON or as an error.
 //!
 //! The contract is the API's description (`/api/v1/openapi.json`), not the server's types: answers stay JSON values, of
-//! which a verb reads the fields that it shows. Small on purpose, as the JobManager's own client is: one exchange a
-//! connection, HTTP/1.1, no redirects (a token goes to the named server and nowhere else), no proxy of the environment,
-//! no decompression, a bound on every answer and every wait.
+//! which a verb reads the fields that it shows. How a request gets there is `lockgate-http`'s business; here every answer
+//! and every wait gets its bound.
 //!
 //! A request is sent again only where that does no harm: it was never sent, the server says that it did nothing, or it
 //! is one that may arrive twice (reading, an upload under its digest, a creation under an `Idempotency-Key`).
 
-mod connection;
 mod download;
 mod follow;
+mod health;
+mod pin;
 mod problem;
 mod request;
 mod sse;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Pin, Server};
+pub use health::is_ready;
+pub use pin::{Pin, server};
 pub use request::{Request, escaped};
 
-use connection::{Connector, Sent};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
-use hyper::{Method, Response, StatusCode, header};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use lockgate_http::header::{self, HeaderValue};
+use lockgate_http::{Address, Answer as Answered, Failure, Method, StatusCode, Times};
 use lockgate_jobmanager::secret::Secret;
 use serde_json::Value;
 use std::time::Duration;
 
 /// The longest answer that is read, in bytes. A page has at most 200 things, a trust document less than 2 MiB.
 const MAX_ANSWER: usize = 8 << 20;
-/// How long a server may let a request wait without any progress.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a connection may take to come about, and a server may let a request wait without any progress.
+const TIMES: Times = Times { connect: Duration::from_secs(10), stall: Duration::from_secs(60), whole: None };
+/// How long a stream of events may be silent: three of the server's signs of life.
+const SILENCE: Duration = Duration::from_secs(45);
 /// How often a request is sent at most.
 const ATTEMPTS: u32 = 4;
 /// The wait before the second time; doubled with each further one.
@@ -44,7 +45,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Asks one JobManager under one token.
 #[derive(Debug)]
 pub struct Client {
-    connector: Connector,
+    http: lockgate_http::Client,
     token: Secret<String>,
 }
 
@@ -80,8 +81,8 @@ impl Client {
     ///
     /// # Errors
     /// `LG1053` if the authorities cannot be read.
-    pub fn new(server: Server, pin: &Pin, token: Secret<String>) -> Result<Self> {
-        Ok(Self { connector: Connector::new(server, pin)?, token })
+    pub fn new(server: Address, pin: &Pin, token: Secret<String>) -> Result<Self> {
+        Ok(Self { http: lockgate_http::Client::new(server, pin.config()?), token })
     }
 
     /// The answer to `request`.
@@ -145,17 +146,7 @@ impl Client {
     async fn exchange(&self, request: &Request) -> Result<Answer, (Error, Option<Duration>)> {
         let again = request.may_arrive_twice();
         match self.once(request).await {
-            Ok((head, body)) if head.status.is_success() => {
-                let etag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-                let body = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
-                let body = body.map_err(|_| (malformed("what came back is not JSON"), None))?;
-                Ok(Answer { etag, body })
-            }
-            Ok((head, body)) => {
-                let error = problem::read(&head, &body, &self.connector.server().to_string());
-                let wait = problem::wait(&head, error.code());
-                Err((error, wait))
-            }
+            Ok(answer) => answer,
             Err(Broken::Unsent(error)) => Err((error, Some(PAUSE))),
             Err(Broken::Lost(error)) if again => Err((error, Some(PAUSE))),
             Err(Broken::Lost(error)) => {
@@ -166,37 +157,68 @@ impl Client {
         }
     }
 
-    /// One exchange: head and bytes of the answer.
-    async fn once(&self, request: &Request) -> Result<(hyper::http::response::Parts, Vec<u8>), Broken> {
-        let (body, progress) = request.body().await.map_err(Broken::Final)?;
-        let mut sent = self.connector.send(request, &self.token, body).await?;
-        let response = sent.answered(&progress, PATIENCE).await?;
-        let (head, body) = response.into_parts();
-        let reading = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_ANSWER).collect());
-        let lost = |why: String| Broken::Lost(Error::new(code::UNREACHABLE, why));
-        match reading.await {
-            Ok(Ok(body)) => Ok((head, body.to_bytes().into())),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Broken::Final(malformed("the answer is too long")))
-            }
-            Ok(Err(error)) => Err(lost(format!("the answer broke off: {error}"))),
-            Err(_) => Err(lost("the answer did not come to its end in time".into())),
+    /// One exchange: the answer, or a refusal with when to ask again.
+    async fn once(&self, request: &Request) -> Result<Result<Answer, (Error, Option<Duration>)>, Broken> {
+        let answer = self.ask(request, TIMES).await?;
+        if !answer.status().is_success() {
+            return self.refused(answer).await.map(Err);
         }
+        let (head, body) = answer.whole(MAX_ANSWER).await.map_err(|failure| self.broken(failure))?;
+        let etag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let body = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
+        let body = body.map_err(|_| Broken::Final(malformed("what came back is not JSON")))?;
+        Ok(Ok(Answer { etag, body }))
     }
 
     /// Opens a stream of events behind `last`.
-    async fn open(&self, path: &str, last: u64) -> Result<(Response<Incoming>, Sent), Broken> {
-        let request = Request::get(path).last_event(last);
-        let (body, progress) = request.body().await.map_err(Broken::Final)?;
-        let mut sent = self.connector.send(&request, &self.token, body).await?;
-        let response = sent.answered(&progress, PATIENCE).await?;
-        if response.status() == StatusCode::OK {
-            return Ok((response, sent));
+    async fn open(&self, path: &str, last: u64) -> Result<Answered, Broken> {
+        let answer = self.ask(&Request::get(path).last_event(last), Times { stall: SILENCE, ..TIMES }).await?;
+        if answer.status() == StatusCode::OK {
+            return Ok(answer);
         }
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let error = problem::read(&head, &body, &self.connector.server().to_string());
-        Err(if problem::wait(&head, error.code()).is_some() { Broken::Lost(error) } else { Broken::Final(error) })
+        let (error, wait) = self.refused(answer).await?;
+        Err(if wait.is_some() { Broken::Lost(error) } else { Broken::Final(error) })
+    }
+
+    /// What a refusal says, and when to ask again if that may help.
+    async fn refused(&self, answer: Answered) -> Result<(Error, Option<Duration>), Broken> {
+        let (head, body) = answer.whole(MAX_ANSWER).await.map_err(|failure| self.broken(failure))?;
+        let error = problem::read(&head, &body, &self.http.address().to_string());
+        let wait = problem::wait(&head, error.code());
+        Ok((error, wait))
+    }
+
+    /// Sends `request` under the token.
+    async fn ask(&self, request: &Request, times: Times) -> Result<Answered, Broken> {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", self.token.expose()))
+            .map_err(|_| Broken::Final(Error::new(code::NO_TOKEN, "the token has characters that no token has")))?;
+        bearer.set_sensitive(true);
+        let head = request.head().header(header::AUTHORIZATION, bearer);
+        let head = head.header(header::USER_AGENT, concat!("lockgate/", env!("CARGO_PKG_VERSION")));
+        let whole = head.body(request.body().await.map_err(Broken::Final)?);
+        let whole = whole.map_err(|error| Broken::Final(Error::new(code::USAGE, error.to_string())))?;
+        self.http.send(whole, &times).await.map_err(|failure| self.broken(failure))
+    }
+
+    /// What it means that an exchange brought no answer.
+    fn broken(&self, failure: Failure) -> Broken {
+        let server = self.http.address();
+        match failure {
+            Failure::Unreached(why) => Broken::Unsent(Error::new(code::UNREACHABLE, format!("{server}: {why}"))),
+            Failure::Lost(why) => Broken::Lost(Error::new(code::UNREACHABLE, why)),
+            Failure::TooLong(_) => Broken::Final(malformed("the answer is too long")),
+            Failure::Foreign(why) => Broken::Final(malformed(&format!("{server}: {why}"))),
+            Failure::Untrusted(_) => {
+                let error = Error::new(code::SERVER_UNTRUSTED, format!("{server}: {failure}"));
+                Broken::Final(error.help(
+                    "log in with `--ca FILE` or `--ca-sha256 DIGEST`, as the operator gives them; the token was not sent",
+                ))
+            }
+            Failure::Body(error) => Broken::Final(match error.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(error) => Error::new(code::IO, error.to_string()),
+            }),
+        }
     }
 }
 

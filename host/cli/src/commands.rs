@@ -4,16 +4,19 @@ mod audit;
 mod backup;
 mod build;
 mod bundle;
+mod certificate;
 mod completions;
 mod context;
 mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod health;
 mod inspect;
 mod jobmanager;
 mod jobs;
 mod keys;
+mod label;
 mod login;
 mod member;
 mod new;
@@ -90,6 +93,8 @@ pub enum Command {
     JobManager(jobmanager::JobManager),
     /// Runs a JobManager and a TaskManager on this machine: a whole cluster in one command.
     Standalone(standalone::Standalone),
+    /// Asks the JobManager of this machine whether it takes requests, without a credential.
+    Health(health::Health),
     /// Checks configuration files.
     #[command(subcommand)]
     Config(jobmanager::ConfigCommand),
@@ -123,6 +128,8 @@ pub enum Command {
     Suspend(jobs::One),
     /// Lets a suspended job go on.
     Resume(jobs::One),
+    /// Sets and removes labels of a job.
+    Label(label::Label),
     /// Deletes a job that has ended.
     Delete(jobs::Delete),
     /// Shows what happened to a job.
@@ -176,6 +183,7 @@ impl Command {
             Self::Verify(verify) => verify.run(output),
             Self::JobManager(jobmanager) => jobmanager.run(),
             Self::Standalone(standalone) => standalone.run(output),
+            Self::Health(health) => health.run(output),
             Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),
             Self::Backup(backup) => backup.run(output),
@@ -191,6 +199,7 @@ impl Command {
             Self::Restart(job) => job.ask("restart", output),
             Self::Suspend(job) => job.ask("suspend", output),
             Self::Resume(job) => job.ask("resume", output),
+            Self::Label(label) => label.run(output),
             Self::Delete(delete) => delete.run(output),
             Self::Events(events) => events.run(false, output),
             Self::Logs(events) => events.run(true, output),

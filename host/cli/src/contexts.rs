@@ -11,7 +11,7 @@
 //! token-file = "/home/ana/.local/share/lockgate/tokens/acme"      # or token-env = "LOCKGATE_TOKEN"
 //! ```
 
-use crate::client::{Client, Pin, Server};
+use crate::client::{self, Client, Pin};
 use crate::files;
 use crate::home::Home;
 use lockgate_core::error::code;
@@ -116,8 +116,8 @@ impl Context {
     ///
     /// # Errors
     /// `LG0001`.
-    pub fn server(&self) -> Result<Server> {
-        self.server.parse()
+    pub fn server(&self) -> Result<lockgate_http::Address> {
+        client::server(&self.server)
     }
 
     /// Whom to believe that a server is this one.

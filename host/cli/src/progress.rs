@@ -75,7 +75,7 @@ impl Progress {
                 let of = if splits == 1 { "split" } else { "splits" };
                 self.0.line(&format!("{goes_on}{splits} {of}{bytes} in {slots} slot{s}"));
             }
-            Event::Usage { slot, usage } | Event::Committed { slot, usage, .. } => self.0.show(slot, usage),
+            Event::Usage { slot, usage, .. } | Event::Committed { slot, usage, .. } => self.0.show(slot, usage),
             Event::WallsMissing { walls } => {
                 let (landlock, seccomp) = (walls.landlock, if walls.seccomp { "yes" } else { "no" });
                 let why = "jail = \"best-effort\" lets this job run without walls that are missing here";

@@ -8,14 +8,17 @@ mod answer;
 mod audit;
 mod backup;
 mod bundles;
+mod certificates;
 mod events;
 mod extract;
 mod jobs;
+mod join_tokens;
 mod members;
 mod metrics;
 mod problem;
 mod quotas;
 mod system;
+mod taskmanagers;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -23,6 +26,7 @@ mod trust;
 
 pub use metrics::Measured;
 pub use problem::Problem;
+pub(crate) use problem::name;
 
 use crate::access::Caller;
 use crate::service::Service;
@@ -65,6 +69,7 @@ impl FromRef<Api> for Arc<Service> {
         (name = "tokens", description = "API tokens"),
         (name = "quotas", description = "What a tenant may take up"),
         (name = "audit", description = "What was done and what was refused"),
+        (name = "taskmanagers", description = "TaskManagers, and the tokens by which they join"),
         (name = "system", description = "The JobManager itself"),
     )
 )]
@@ -77,7 +82,15 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(system::version))
         .routes(routes!(system::openapi))
         .routes(routes!(system::explain))
-        .routes(routes!(system::task_managers))
+        .routes(routes!(taskmanagers::list_taskmanagers))
+        .routes(routes!(
+            taskmanagers::get_taskmanager,
+            taskmanagers::change_taskmanager,
+            taskmanagers::remove_taskmanager
+        ))
+        .routes(routes!(taskmanagers::join))
+        .routes(routes!(join_tokens::list_join_tokens, join_tokens::create_join_token))
+        .routes(routes!(join_tokens::delete_join_token))
         .routes(routes!(metrics::metrics))
         .routes(routes!(audit::read_audit))
         .routes(routes!(backup::make_backup))
@@ -92,6 +105,10 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(members::revoke_operator_token))
         .routes(routes!(members::list_tokens, members::create_token))
         .routes(routes!(members::revoke_token))
+        .routes(routes!(certificates::list_operator_certificates))
+        .routes(routes!(certificates::map_operator_certificate, certificates::unmap_operator_certificate))
+        .routes(routes!(certificates::list_certificates))
+        .routes(routes!(certificates::map_certificate, certificates::unmap_certificate))
         .routes(routes!(trust::get_operator_document, trust::upload_operator_document))
         .routes(routes!(trust::list_operator_versions))
         .routes(routes!(trust::get_operator_version))

@@ -23,12 +23,14 @@ mod tests;
 mod values;
 
 pub use sections::{
-    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat, Tls,
+    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat,
+    MAX_JOIN_TOKEN_LIFETIME, Plane, Tls,
 };
 pub use values::Surroundings;
 
 use crate::fair_use::Quota;
 use crate::secret::Secret;
+use crate::tls::Made;
 use lockgate_core::error::code;
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, human};
@@ -53,8 +55,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Certificates and keys.
     pub tls: Tls,
-    /// Where TaskManagers will dial in. Kept for them; nothing is served there yet.
-    pub internal: Option<SocketAddr>,
+    /// Where TaskManagers dial in; nowhere if none.
+    pub plane: Option<Plane>,
     /// What a peer can make the server hold.
     pub limits: Limits,
     /// How fast one may ask.
@@ -91,6 +93,12 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| vec![unreadable(path, &error)])?;
         let environment = |name: &str| std::env::var(name).ok();
         Self::parse(&text, &path.display().to_string(), Surroundings { folder, environment: &environment })
+    }
+
+    /// The file with the server's certificate: the operator's, or that of the authority which the first start makes.
+    pub fn certificate(&self) -> PathBuf {
+        let made = || Made::of(&self.data).certificate();
+        self.tls.files.as_ref().map_or_else(made, |(certificate, _)| certificate.clone())
     }
 
     /// Reads `text`, which errors call `file`.

@@ -13,14 +13,15 @@ use crate::audit::tally::{self, Tally};
 use crate::audit::{self, Event, Outcome};
 use crate::backup::Layout;
 use crate::bundles::Bundles;
-use crate::config::Config;
-
-use crate::server::{Observer, Refused};
+use crate::config::{self, Config, Limits};
+use crate::plane::{Authority, Plane};
+use crate::server::{Observer, Refused, TenantRate};
 use crate::service::{Means, Options, Service};
 use crate::store::{Batch, Store};
+use crate::tls;
 use axum::Router;
 use lockgate_core::error::code;
-use lockgate_core::{Result, Timestamp};
+use lockgate_core::{Error, Result, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -56,11 +57,16 @@ impl Control {
     pub async fn open<S: Store>(config: &Config, store: Arc<S>) -> Result<Self> {
         let external = config.authorization.as_ref().map(External::new).transpose()?;
         let tally = Arc::new(Tally::new());
+        let plane = match &config.plane {
+            Some(plane) => Some((authority(config, plane)?, plane.clone())),
+            None => None,
+        };
         let means = Means {
             clock: Arc::new(now),
             authorizer: Authorizer::new(external),
             tally: Arc::clone(&tally),
             bundles: Bundles::open(Layout::new(&config.data).bundles(), RESERVE)?,
+            plane,
         };
         let options = Options {
             domain: config.domain.clone(),
@@ -95,9 +101,23 @@ impl Control {
         })
     }
 
+    /// What the guard asks for the requests a second of a tenant whose own quota says so.
+    pub fn tenant_rate(&self) -> TenantRate {
+        let service = Arc::clone(&self.service);
+        Arc::new(move |tenant| service.own_request_rate(tenant))
+    }
+
     /// What the server answers.
     pub fn routes(&self) -> Router {
         api::router(Arc::clone(&self.service), Arc::new(Measured::default()))
+    }
+
+    /// Where TaskManagers dial in, if anywhere, and what it answers. Listens from here on.
+    ///
+    /// # Errors
+    /// `LG1054`.
+    pub async fn plane(&self, limits: &Limits) -> Result<Option<(Plane, Router)>> {
+        Ok(Plane::bind(&self.service, limits).await?.map(|plane| (plane, Router::new())))
     }
 
     /// Ends what goes on by itself; what was counted is recorded first.
@@ -105,6 +125,18 @@ impl Control {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// The plane's authority, which the API must not take for one of its clients'.
+fn authority(config: &Config, plane: &config::Plane) -> Result<Authority> {
+    let authority = Authority::ensure(&config.data, &config.domain, plane)?;
+    let Some(path) = &config.tls.client_ca else { return Ok(authority) };
+    if tls::certificates(path)?.contains(authority.certificate()) {
+        let cause =
+            format!("{} has the authority of the plane: TaskManagers are no clients of the API", path.display());
+        return Err(Error::new(code::TLS_MATERIAL, cause));
+    }
+    Ok(authority)
 }
 
 /// The event of a refusal; none where it tells of the server rather than of who asked.
@@ -170,6 +202,12 @@ async fn keep_house(service: Arc<Service>) {
         timer.tick().await;
         if let Err(error) = service.forget_answers(10_000).await {
             tracing::warn!(%error, "answered requests could not be forgotten");
+        }
+        if let Err(error) = service.forget_join_tokens().await {
+            tracing::warn!(%error, "join tokens whose time is over could not be forgotten");
+        }
+        if let Err(error) = service.forget_taskmanagers().await {
+            tracing::warn!(%error, "TaskManagers that were removed could not be forgotten");
         }
         if let Err(error) = service.collect_bundles(GRACE).await {
             tracing::warn!(%error, "bundles that nothing refers to could not be collected");

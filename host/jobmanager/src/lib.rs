@@ -21,6 +21,7 @@
 //! - [`reconcile`]: what is done next about every job
 //! - [`bundles`]: uploaded bundles, by their digest
 //! - [`backup`]: all of it as one stream, and back
+//! - [`plane`]: where TaskManagers dial in
 //! - [`secret`]: what is never shown
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -38,6 +39,7 @@ pub mod http_client;
 pub mod model;
 pub mod notify;
 pub mod oidc;
+pub mod plane;
 pub mod reconcile;
 pub mod secret;
 pub mod serve;

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod label;
 pub mod metrics;
 pub mod record;
+pub mod taskmanager;
 pub mod tenant;
 pub mod trust;
 pub mod usage;

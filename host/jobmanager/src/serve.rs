@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::credentials::{Authenticator, Directory, Kept, Setup};
 use crate::notify::Notify;
 use crate::oidc::Issuers;
+use crate::plane::Plane;
 use crate::server::{Guard, Health, Server};
 
 use crate::store::{Options, Sled, Store as _, StoreKey};
@@ -39,7 +40,9 @@ pub async fn serve(config: &Config, new_setup_token: bool, shutdown: impl Future
     let store = Arc::new(opened.map_err(|error| Error::new(code::INTERNAL, error.to_string()))??);
     let prepared = Prepared::new(config, Kept::new(Arc::clone(&store)), new_setup_token).await?;
     let control = Control::open(config, Arc::clone(&store)).await?;
-    let prepared = prepared.map_guard(|guard| guard.with_observer(control.observer()));
+    let prepared =
+        prepared.map_guard(|guard| guard.with_observer(control.observer()).with_tenant_rate(control.tenant_rate()));
+    let prepared = prepared.with_plane(control.plane(&config.limits).await?);
     let drained = prepared.run(control.routes(), shutdown).await;
     control.stop().await;
     store.close().await;
@@ -54,6 +57,7 @@ pub struct Prepared<D> {
     health: Health,
     tls: Arc<Reloading>,
     reload_interval: Duration,
+    plane: Option<(Plane, Router)>,
 }
 
 impl<D: Directory> Prepared<D> {
@@ -78,9 +82,9 @@ impl<D: Directory> Prepared<D> {
         }
         let issuers = Issuers::new(&config.issuers)?;
         let authenticator = Authenticator::new(directory, issuers, config.certificates.clone(), setup);
-        let server = Server::bind(&config.listen, Arc::clone(&tls), config.limits.clone()).await?;
+        let server = Server::bind(&config.listen, tls.clone(), config.limits.clone()).await?;
         let (guard, health) = (Guard::new(config, authenticator), Health::default());
-        Ok(Self { server, guard, health, tls, reload_interval: config.tls.reload_interval })
+        Ok(Self { server, guard, health, tls, reload_interval: config.tls.reload_interval, plane: None })
     }
 
     /// Where it listens.
@@ -99,6 +103,12 @@ impl<D: Directory> Prepared<D> {
         Self { guard: change(self.guard), ..self }
     }
 
+    /// Serves the plane, if there is one, beside the API.
+    #[must_use]
+    pub fn with_plane(self, plane: Option<(Plane, Router)>) -> Self {
+        Self { plane, ..self }
+    }
+
     /// Serves `routes` until `shutdown`, then lets what has begun end, within a bound; whether all of it did.
     ///
     /// # Errors
@@ -111,6 +121,12 @@ impl<D: Directory> Prepared<D> {
         for address in self.addresses() {
             tracing::info!(%address, "listening");
         }
+        let plane = self.plane.map(|(plane, routes)| {
+            for address in plane.addresses() {
+                tracing::info!(%address, "listening for TaskManagers");
+            }
+            tokio::spawn(plane.run(routes, stopped.clone()))
+        });
         let serving = self.server.run(self.guard.protect(routes, &self.health), stopped);
         tokio::pin!(serving);
         self.health.set_ready(true);
@@ -125,6 +141,12 @@ impl<D: Directory> Prepared<D> {
                 serving.await
             }
         };
+        if let Some(plane) = plane {
+            // Whatever ended the API ends the plane.
+            let _ = stop.send(true);
+            // What waits there for news is cut off in the end, and asks again.
+            let _ = plane.await;
+        }
         reloading.abort();
         if let Some(watched) = watched {
             watched.abort();

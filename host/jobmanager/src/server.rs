@@ -23,9 +23,10 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyLimit, refusal_in};
+pub use body::{BodyLimit, Progress, bounded, refusal_in};
 pub use guard::{Guard, Observer, Refused, TenantRate};
 pub use health::Health;
-pub use listen::{Peer, Server};
-pub use refusal::{Refusal, RetryLater, status};
+pub use listen::{Cut, Peer, Server};
+pub(crate) use refusal::name;
+pub use refusal::{PROBLEM, Problem, Refusal, RetryLater, status};
 pub use request_id::RequestId;

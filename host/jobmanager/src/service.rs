@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod backup;
 pub mod bundles;
+pub mod certificates;
 mod chain;
 pub mod changes;
 mod cursor;
@@ -12,10 +13,12 @@ pub mod events;
 pub mod figures;
 mod idempotency;
 pub mod jobs;
+pub mod join;
 mod kv;
 pub mod list;
 pub mod members;
 pub mod quotas;
+pub mod taskmanagers;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
@@ -30,17 +33,20 @@ use crate::access::{Action, Authorizer, Caller, Resource, not_found};
 use crate::audit::tally::{Reader, Tally};
 use crate::audit::{Event, Outcome};
 use crate::bundles::Bundles;
+use crate::config;
 use crate::fair_use::Quota;
 use crate::model::tenant::{State, Tenant};
 use crate::model::{Kept, keys};
+use crate::plane::{Authority, Fleet};
 use crate::store::Store;
 use cursor::Cursors;
 use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, Name, Result, Timestamp};
+use quotas::OwnRates;
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use tokio::sync::Semaphore;
 
 /// What a service is made with.
@@ -82,6 +88,8 @@ pub struct Means {
     pub tally: Arc<Tally>,
     /// The files of bundles.
     pub bundles: Bundles,
+    /// The plane's authority and its settings, if TaskManagers can dial in.
+    pub plane: Option<(Authority, config::Plane)>,
 }
 
 /// The JobManager's functions.
@@ -97,6 +105,10 @@ pub struct Service {
     following: Arc<Semaphore>,
     waiting: RwLock<BTreeMap<JobId, Waits>>,
     backing_up: Arc<Semaphore>,
+    own_rates: OwnRates,
+    plane: Option<(Arc<Authority>, config::Plane)>,
+    plane_ports: OnceLock<Vec<u16>>,
+    fleet: Arc<Fleet>,
 }
 
 impl std::fmt::Debug for Service {
@@ -111,7 +123,7 @@ impl Service {
     /// # Errors
     /// `LG12nn` if the store cannot be read or written.
     pub async fn open(store: impl Store, options: Options, means: Means) -> Result<Self> {
-        let Means { clock, authorizer, tally, bundles } = means;
+        let Means { clock, authorizer, tally, bundles, plane } = means;
         let records = Records::new(store);
         Ok(Self {
             cursors: Cursors::open(&records).await?,
@@ -120,6 +132,10 @@ impl Service {
             following: Arc::new(Semaphore::new(options.followers)),
             waiting: RwLock::default(),
             backing_up: Arc::new(Semaphore::new(1)),
+            own_rates: OwnRates::open(&records).await?,
+            plane: plane.map(|(authority, settings)| (Arc::new(authority), settings)),
+            plane_ports: OnceLock::new(),
+            fleet: Arc::new(Fleet::new(clock().into())),
             records,
             options,
             clock,
@@ -148,12 +164,9 @@ impl Service {
         self.options.max_bundle
     }
 
-    /// The TaskManagers: none before they can join.
-    ///
-    /// # Errors
-    /// `LG11nn` if the caller may not see them.
-    pub async fn task_managers(&self, call: &Call) -> Result<()> {
-        self.allow(call, Action::ReadTaskManagers, &Resource::cluster("task-manager")).await
+    /// What is known of TaskManagers in this process only.
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
     }
 
     /// Whether the store answers.
@@ -163,19 +176,27 @@ impl Service {
 
     /// Refuses what the caller may not do, and records that he tried.
     async fn allow(&self, call: &Call, action: Action, resource: &Resource) -> Result<()> {
-        match self.authorizer.authorize(&call.caller, action, resource).await {
-            Ok(()) => {
-                if let Some(action) = read(action) {
-                    let Caller { principal, credential, tenant, .. } = call.caller.clone();
-                    self.tally.read(Reader { principal, credential, tenant, action });
-                }
-                Ok(())
-            }
-            Err(denied) => {
-                self.note_denied(call, action, resource, &denied.error).await;
-                Err(denied.error)
-            }
+        let denied = match self.authorizer.authorize(&call.caller, action, resource).await {
+            Ok(()) => self.suspended(&call.caller, action).await?,
+            Err(denied) => Some(denied.error),
+        };
+        if let Some(error) = denied {
+            self.note_denied(call, action.as_str(), resource, &error).await;
+            return Err(error);
         }
+        if let Some(action) = read(action) {
+            let Caller { principal, credential, tenant, .. } = call.caller.clone();
+            self.tally.read(Reader { principal, credential, tenant, action });
+        }
+        Ok(())
+    }
+
+    /// Why the people of a suspended tenant are refused, whatever their credential, but for what tells them that it is and
+    /// why. Read from the store each time: it counts from the next request on, and so does its end.
+    async fn suspended(&self, caller: &Caller, action: Action) -> Result<Option<Error>> {
+        let Some(tenant) = caller.tenant.as_ref().filter(|_| !action.while_suspended()) else { return Ok(None) };
+        let kept = self.records.get::<Tenant>(&keys::tenant(tenant)).await?;
+        Ok(kept.filter(|kept| kept.record.state == State::Suspended).map(|kept| inactive(&kept.record)))
     }
 
     /// Whether the caller may do `action` as well, without a word about it if not: for parts of an answer.
@@ -184,9 +205,9 @@ impl Service {
     }
 
     /// Records a denial. That it cannot be recorded does not turn it into a yes.
-    async fn note_denied(&self, call: &Call, action: Action, resource: &Resource, error: &Error) {
+    async fn note_denied(&self, call: &Call, action: &str, resource: &Resource, error: &Error) {
         let outcome = Outcome::Denied(error.code().to_string());
-        let event = self.event(call, action.as_str(), resource, outcome);
+        let event = self.event(call, action, resource, outcome);
         let Some(event) = self.tally.denied(&call.source, event) else { return };
         let mut change = Change::default();
         change.event(event);
@@ -200,7 +221,7 @@ impl Service {
         if let Err(error) = &result
             && !is_own_fault(error)
         {
-            self.note_denied(call, action, resource, error).await;
+            self.note_denied(call, action.as_str(), resource, error).await;
         }
         result
     }
@@ -236,8 +257,12 @@ impl Service {
         if kept.record.state == State::Active {
             return Ok(kept);
         }
-        Err(Error::new(code::TENANT_INACTIVE, format!("tenant {name} is {}", kept.record.state.as_str())))
+        Err(inactive(&kept.record))
     }
+}
+
+fn inactive(tenant: &Tenant) -> Error {
+    Error::new(code::TENANT_INACTIVE, format!("tenant {} is {}", tenant.name, tenant.state.as_str()))
 }
 
 /// What a read is counted as; none for what changes something, which is recorded by itself.

@@ -11,20 +11,24 @@ mod reload;
 mod tests;
 
 pub use authority::{CA_FILE, Made};
-pub use material::{roots, system_roots, uris};
+pub use material::{certificates, roots, system_roots, uris};
 pub use reload::Reloading;
+
+pub use lockgate_http::tls::provider;
 
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
-use rustls::crypto::CryptoProvider;
+use rustls::ServerConfig;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 
-/// The one provider of cryptography.
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: std::sync::LazyLock<Arc<CryptoProvider>> =
-        std::sync::LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
-    Arc::clone(&PROVIDER)
+/// TLS of a server. Each connection takes it anew.
+pub trait Secured: Send + Sync + std::fmt::Debug {
+    /// TLS for a connection that begins now.
+    ///
+    /// # Errors
+    /// `LG1053` if there is none.
+    fn current(&self) -> Result<Arc<ServerConfig>>;
 }
 
 /// What a client of ours trusts and speaks.
@@ -32,8 +36,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// `LG1053`.
 pub fn client_config(roots: RootCertStore) -> Result<ClientConfig> {
-    Ok(ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+    Ok(lockgate_http::tls::client_config()
         .map_err(|error| Error::new(code::TLS_MATERIAL, error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth())

@@ -3,8 +3,11 @@
 use crate::access::{Authorizer, Caller, Role};
 use crate::audit::tally::Tally;
 use crate::bundles::Bundles;
+use crate::config;
+use crate::credentials::JOINS;
 use crate::fair_use::Quota;
 use crate::model::trust::Kind;
+use crate::plane::Authority;
 use crate::service::changes::Precondition;
 use crate::service::jobs::NewJob;
 use crate::service::tenants::NewTenant;
@@ -17,19 +20,33 @@ use lockgate_core::grant::{Grant, Mode, ResourceKind};
 use lockgate_core::keys::{Role as Keyring, SecretKey};
 use lockgate_core::limits::PartialLimits;
 use lockgate_core::manifest::Manifest;
+use lockgate_core::plane::Join;
 use lockgate_core::statement::{Kind as BundleKind, Release};
 use lockgate_core::trust::development::{self, Keys};
 use lockgate_core::trust::{OperatorRoot, OperatorStatus, Reference, TenantPolicy, TenantRoot, TenantStatus, create};
 use lockgate_core::types::{Field, FunctionDescription, LogicalType, Port};
 use lockgate_core::{Digest, Name, Result, Timestamp};
+use rcgen::{CertificateParams, KeyPair};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub const DAY: i64 = 86_400;
 
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
+}
+
+/// Where TaskManagers dial in: on a port that the system chooses.
+pub fn plane() -> config::Plane {
+    config::Plane {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        names: vec!["localhost".into(), "127.0.0.1".into()],
+        certificate_lifetime: Duration::from_secs(86_400),
+        join_token_lifetime: Duration::from_secs(3_600),
+        lease: Duration::from_secs(30),
+    }
 }
 
 /// A JobManager and all that it needs.
@@ -71,6 +88,18 @@ pub fn deployer(tenant: &str) -> Call {
 
 pub fn viewer(tenant: &str) -> Call {
     call(caller(&format!("user:view-{tenant}"), Some(tenant), &[Role::Viewer]))
+}
+
+/// Whoever brings the join token of this id.
+pub fn joining(id: &str) -> Call {
+    call(caller(&format!("{JOINS}{id}"), None, &[]))
+}
+
+/// A new key of a TaskManager and a request for its certificate, in PEM.
+pub fn request() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let request = CertificateParams::default().serialize_request(&key).unwrap();
+    (key.serialize_pem(), request.pem().unwrap())
 }
 
 /// A tenant's keys, made from its name.
@@ -172,11 +201,13 @@ impl World {
             quota: Quota::default(),
         };
         let now = Arc::clone(now);
+        let plane = plane();
         let means = Means {
             clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed))),
             authorizer: Authorizer::new(None),
             tally: Arc::new(Tally::new()),
             bundles: Bundles::open(folder.path().join("bundles"), 0).unwrap(),
+            plane: Some((Authority::ensure(folder.path(), &options.domain, &plane).unwrap(), plane)),
         };
         Service::open(Arc::clone(store), options, means).await.unwrap()
     }
@@ -338,6 +369,22 @@ impl World {
         package
     }
 
+    /// Makes a join token; its id and text.
+    pub async fn join_token(&self, name: Option<&str>) -> (String, String) {
+        let name = name.map(self::name);
+        let made = self.service.create_join_token(&operator(), None, name.as_ref(), None).await.unwrap().thing;
+        (made.record.id, made.text.unwrap().expose().clone())
+    }
+
+    /// Lets a TaskManager join; its key and certificate, in PEM.
+    pub async fn taskmanager(&self, called: &str) -> (String, String) {
+        let (id, _) = self.join_token(None).await;
+        let (key, request) = request();
+        let join = Join { name: name(called), request };
+        let joined = self.service.join(&joining(&id), &join).await.unwrap();
+        (key, joined.certificate.chain)
+    }
+
     /// The files of bundles, finished or not.
     pub fn files(&self) -> Vec<String> {
         let folder = std::fs::read_dir(self.folder.path().join("bundles")).unwrap();
@@ -346,7 +393,7 @@ impl World {
 }
 
 pub fn new_job(bundle: Digest) -> NewJob {
-    NewJob { bundle, parameters: BTreeMap::new(), parallelism: None, labels: BTreeMap::new() }
+    NewJob { bundle, parameters: BTreeMap::new(), parallelism: None, fuel: None, labels: BTreeMap::new() }
 }
 
 pub fn stranger() -> SecretKey {

@@ -12,11 +12,12 @@
 
 mod record;
 
-pub use record::{Change, Identity, MAX_POSITION, MAX_RECORD, Output, Pending, Position, Progress, Record};
+pub use lockgate_core::plane::{Position, Progress};
+pub use record::{Change, Identity, MAX_POSITION, MAX_RECORD, Output, Pending, Record};
 
 use crate::durable;
 use crate::durable::Lock;
-use crate::sink::{Prepared, Sinks};
+use crate::sink::{Leftovers, Prepared, Sinks};
 use cap_std::fs::Dir;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Name, Result};
@@ -137,11 +138,11 @@ impl State {
     /// before anything is written, at every start.
     ///
     /// # Errors
-    /// As [`crate::sink::Sink::recover`]; it may be repeated.
+    /// As [`crate::sink::Sink::commit`]; it may be repeated.
     pub fn recover(&mut self, sinks: &Sinks) -> Result<()> {
-        let mut committed = by_node(&self.record.prepared, sinks)?;
+        publish(&self.record.prepared, sinks)?;
         for (node, sink) in sinks {
-            sink.recover(&committed.remove(node).unwrap_or_default()).map_err(|error| error.at(node.as_str()))?;
+            sink.sweep(&Leftovers::All).map_err(|error| error.at(node.as_str()))?;
         }
         self.phase = Phase::Running;
         Ok(())
@@ -254,6 +255,19 @@ fn read(dir: &Dir, place: &str) -> Result<Option<Record>> {
 
 fn place(job: &Identity) -> String {
     format!("state of {}/{}", job.tenant, job.name)
+}
+
+/// Commits recorded outputs, each to its sink.
+///
+/// # Errors
+/// As [`crate::sink::Sink::commit`]; `LG0003`, and nothing is committed, if one is of no sink of the job.
+pub(crate) fn publish(outputs: &[Output], sinks: &Sinks) -> Result<()> {
+    for (node, prepared) in by_node(outputs, sinks)? {
+        if let Some(sink) = sinks.get(&node) {
+            sink.commit(&prepared).map_err(|error| error.at(node.as_str()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The outputs of each sink.

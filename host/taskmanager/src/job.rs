@@ -4,28 +4,30 @@
 //! What runs is what was verified: the plan is made of the signed manifest, the artefacts of the signed components, and
 //! `describe` is run again and compared with what was signed before the first record is read.
 
+mod begin;
+mod budget;
 mod coordinator;
 mod prepare;
 mod serve;
+mod stop;
 
+pub use crate::ledger::{Answer, Kept, LedgerClient};
 pub use prepare::{Prepared, prepare};
+pub use stop::Stop;
 
-use crate::checkpoint::{Identity, Start, State};
-use crate::sink;
-use crate::source::{self, Source};
 use crate::volume::Volumes;
+use begin::{Begun, begin};
 use coordinator::Coordinator;
 use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::{Error, Result};
 use lockgate_executor::jail::Walls;
 use lockgate_executor::protocol::{LogLine, Usage};
-use lockgate_executor::{Assignment, ComponentGrant, Executor, Executors, MAX_SLOTS, Running, Task};
-use serve::Stopped;
+use lockgate_executor::{Assignment, ComponentGrant, Executor, Executors, Task};
+use serve::{Service, Stopped};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -45,14 +47,26 @@ pub struct RunOptions<'a> {
     pub executors: &'a Executors,
     /// What the volumes are.
     pub volumes: &'a Volumes,
-    /// Where the state of jobs is kept.
-    pub state: &'a Path,
-    /// Slots; held to the number of splits, and to what an executor has.
-    pub parallelism: u32,
-    /// Whether an unfinished earlier run is given up rather than gone on with.
-    pub fresh: bool,
+    /// Where the record of commits is kept.
+    pub record: Kept<'a>,
+    /// Which of the job's slots run here. If the record is here: all, held to the number of splits and to what an executor
+    /// has.
+    pub share: Share,
+    /// Fuel a second that each slot may use at most, a second ahead; none for no bound.
+    pub fuel_per_second: Option<u64>,
     /// Takes what happens.
     pub events: Events,
+}
+
+/// Which of a job's slots run on a TaskManager: they are numbered over all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// The number of the first.
+    pub first: u32,
+    /// How many, at most [`MAX_SLOTS`](lockgate_executor::MAX_SLOTS). One for which no split is left ends at once.
+    pub slots: u32,
+    /// How many the job has in all.
+    pub parallelism: u32,
 }
 
 /// What happens while a job runs.
@@ -75,6 +89,8 @@ pub enum Event {
         slot: u32,
         /// Its counters.
         usage: Usage,
+        /// How long it has waited since it began, for its commits and to keep to its budget of fuel.
+        waited: Duration,
     },
     /// An epoch of a slot is durable.
     Committed {
@@ -84,6 +100,8 @@ pub enum Event {
         epoch: u64,
         /// Counters up to it.
         usage: Usage,
+        /// As in [`Event::Usage`].
+        waited: Duration,
     },
     /// The operator lets executors run without walls that are missing here.
     WallsMissing {
@@ -128,79 +146,6 @@ pub struct Report {
     pub finished: bool,
 }
 
-/// Asks a run to stop. Clones ask the same run.
-#[derive(Clone, Default)]
-pub struct Stop {
-    /// Set while connectors that wait are to give up.
-    halt: Arc<AtomicBool>,
-    stopping: Arc<Mutex<Stopping>>,
-}
-
-#[derive(Default)]
-struct Stopping {
-    drain: bool,
-    cancel: bool,
-    /// Whether a slot has failed, so that the others of this attempt stop.
-    failed: bool,
-    slots: Vec<Running>,
-}
-
-impl Stop {
-    /// Lets every slot finish its batch and commit.
-    pub fn drain(&self) {
-        let mut stopping = self.lock();
-        stopping.drain = true;
-        stopping.slots.iter().for_each(Running::drain);
-        // After that: a slot whose stream ends for this must not take it for the end of the data.
-        self.halt.store(true, Ordering::Relaxed);
-    }
-
-    /// Cuts every slot off.
-    pub fn cancel(&self) {
-        let mut stopping = self.lock();
-        stopping.cancel = true;
-        stopping.slots.iter().for_each(Running::cancel);
-        self.halt.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether somebody has asked the run to stop.
-    pub fn asked(&self) -> bool {
-        let stopping = self.lock();
-        stopping.drain || stopping.cancel
-    }
-
-    /// Cuts off the other slots of one that has failed.
-    fn fail(&self) {
-        let mut stopping = self.lock();
-        stopping.failed = true;
-        stopping.slots.iter().for_each(Running::cancel);
-        self.halt.store(true, Ordering::Relaxed);
-    }
-
-    /// All slots have ended.
-    fn settle(&self) {
-        let mut stopping = self.lock();
-        stopping.failed = false;
-        stopping.slots.clear();
-        self.halt.store(stopping.drain || stopping.cancel, Ordering::Relaxed);
-    }
-
-    fn watch(&self, slot: Running) {
-        let mut stopping = self.lock();
-        if stopping.drain {
-            slot.drain();
-        }
-        if stopping.cancel || stopping.failed {
-            slot.cancel();
-        }
-        stopping.slots.push(slot);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Stopping> {
-        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Bytes that an executor should have for `slots` slots of a job: what its functions may use, what a batch takes on its way
 /// from one format to another, and what the program itself needs.
 pub fn memory(plan: &Plan, slots: u32) -> u64 {
@@ -211,31 +156,19 @@ pub fn memory(plan: &Plan, slots: u32) -> u64 {
     u64::from(slots).saturating_mul(slot).saturating_add(PROGRAM)
 }
 
-/// Runs a prepared job until it is done, drained or failed.
+/// Runs a prepared job until it is done, drained or failed. Blocks for file systems: it needs a thread of its own where others
+/// wait for the runtime's.
 ///
 /// # Errors
-/// Why it failed. What was committed stays, and the next run of the same version goes on from there.
+/// Why it failed. What was committed stays, and the next run of the same version goes on from there. `LG1410` says that it
+/// did not fail: its lease is over, and nothing that was not recorded is published; so is `LG0905` after a
+/// [`Stop::cancel`].
 pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result<Report> {
-    let plan = &job.plan;
-    let sources = sources(plan, options.volumes, stop)?;
-    // What cannot be read a second time cannot be gone on with either.
-    let resumable = sources.values().all(|source| source.resumable());
-    let mut state = open(&job.identity, options.state, options.fresh || !resumable)?;
-    let mut sinks = sink::Sinks::new();
-    for node in &plan.nodes {
-        if let NodeKind::Sink(sink) = &node.kind {
-            let connected = sink::connect(&node.name, sink, &state.record().run, options.volumes, state.spool()?)?;
-            sinks.insert(node.name.clone(), connected);
-        }
-    }
-    state.recover(&sinks)?;
-    let resumed = state.record().commits > 0;
-    let clock = i64::try_from(state.record().started / 1_000_000).unwrap_or(i64::MAX);
-    let coordinator = Arc::new(Coordinator::new(plan, sources, sinks, state)?);
+    let Begun { coordinator, share, clock, resumed } = begin(job, &options, stop).await?;
+    let coordinator = Arc::new(coordinator);
+    coordinator.check_slots(share.parallelism)?;
     let (splits, bytes) = coordinator.outlook();
-    let slots = options.parallelism.min(MAX_SLOTS).min(u32::try_from(splits).unwrap_or(u32::MAX)).max(1);
-    coordinator.check_slots(slots)?;
-    options.events.send(Event::Started { slots, splits, bytes, resumed });
+    options.events.send(Event::Started { slots: share.slots, splits, bytes, resumed });
     let mut deaths = 0;
     let mut times: VecDeque<Instant> = VecDeque::new();
     loop {
@@ -246,7 +179,7 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
             false => options.executors.alone(&job.identity.tenant, &job.identity.name),
         };
         let attempted = match executor {
-            Ok(executor) => attempt(job, &executor, slots, clock, &coordinator, &options, stop).await,
+            Ok(executor) => attempt(job, &executor, share, clock, &coordinator, &options, stop).await,
             Err(error) => Err(error.into()),
         };
         let died = match attempted {
@@ -274,7 +207,11 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
         }
         options.events.send(Event::Restarted { error: died });
         tokio::time::sleep(BACK_OFF * 4_u32.pow(deaths - 1)).await;
-        coordinator.begin_again()?;
+        // On a thread that may block.
+        let again = Arc::clone(&coordinator);
+        tokio::task::spawn_blocking(move || again.begin_again())
+            .await
+            .map_err(|error| Error::new(code::INTERNAL, format!("the slots cannot begin again: {error}")))??;
     }
 }
 
@@ -282,7 +219,7 @@ pub async fn run(job: &Prepared, options: RunOptions<'_>, stop: &Stop) -> Result
 async fn attempt(
     job: &Prepared,
     executor: &Executor,
-    slots: u32,
+    share: Share,
     clock: i64,
     coordinator: &Arc<Coordinator>,
     options: &RunOptions<'_>,
@@ -291,12 +228,19 @@ async fn attempt(
     if !executor.walls().sufficient() {
         options.events.send(Event::WallsMissing { walls: executor.walls() });
     }
-    let task: Arc<[u8]> = task(job, executor, slots, clock)?.into();
+    let service = Arc::new(Service {
+        task: task(job, executor, share.slots, clock)?,
+        plan: Arc::clone(&job.plan),
+        coordinator: Arc::clone(coordinator),
+        fuel_per_second: options.fuel_per_second,
+        events: options.events.clone(),
+        stop: stop.clone(),
+    });
     let deadline = Duration::from_millis(job.plan.limits.deadline);
     let mut served = JoinSet::new();
-    let mut usage = vec![Usage::default(); slots as usize];
+    let mut usage = vec![Usage::default(); share.slots as usize];
     let mut failed: Option<Stopped> = None;
-    for slot in 0..slots {
+    for slot in share.numbers() {
         let (handle, running) = match executor.slot(deadline) {
             Ok(started) => started,
             Err(error) => {
@@ -306,11 +250,10 @@ async fn attempt(
             }
         };
         stop.watch(running);
-        let (task, plan, events) = (Arc::clone(&task), Arc::clone(&job.plan), options.events.clone());
-        let coordinator = Arc::clone(coordinator);
+        let service = Arc::clone(&service);
         // A thread of its own for as long as the slot runs: those of the runtime are few, and others wait for them.
         let (tell, told) = oneshot::channel();
-        let serve = move || drop(tell.send(serve::serve(slot, handle, &task, &plan, &coordinator, &events)));
+        let serve = move || drop(tell.send(serve::serve(slot, handle, &service)));
         let thread = std::thread::Builder::new().name(format!("serve-{slot}")).spawn(serve);
         served.spawn(async move { (slot, thread.map(drop), told.await) });
     }
@@ -324,7 +267,7 @@ async fn attempt(
         };
         match ended {
             Ok((slot, last)) => {
-                if let Some(usage) = usage.get_mut(slot as usize) {
+                if let Some(usage) = usage.get_mut((slot - share.first) as usize) {
                     *usage = last;
                 }
             }
@@ -344,28 +287,6 @@ async fn attempt(
         Some(stopped) => Err(stopped),
         None => Ok(usage),
     }
-}
-
-fn open(identity: &Identity, root: &Path, anew: bool) -> Result<State> {
-    if anew {
-        return State::open_anew(root, identity);
-    }
-    match State::open(root, identity)? {
-        (state, Start::Fresh | Start::Resume) => Ok(state),
-        (state, Start::Finished) => state.restart(identity),
-    }
-}
-
-fn sources(plan: &Plan, volumes: &Volumes, stop: &Stop) -> Result<BTreeMap<u32, Box<dyn Source>>> {
-    let mut sources = BTreeMap::new();
-    for (at, node) in (0..).zip(&plan.nodes) {
-        if let NodeKind::Source(source) = &node.kind {
-            let connected = source::connect(&source.connector, volumes, &stop.halt)
-                .map_err(|error| error.at(node.name.as_str()))?;
-            sources.insert(at, connected);
-        }
-    }
-    Ok(sources)
 }
 
 /// What the slots are told to do, once the artefacts are where they find them.

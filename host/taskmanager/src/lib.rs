@@ -4,6 +4,7 @@
 //! - [`source`]: splits and byte ranges
 //! - [`sink`]: output in two phases, by epoch
 //! - [`checkpoint`]: the record that makes an epoch's positions and outputs one
+//! - `ledger`: where that record is kept, on this machine or by a JobManager
 //! - [`marks_file`], [`artefact_cache`]: what else has to survive a restart
 //! - [`config`]: what names mean on this machine
 //! - [`job`]: running a verified job
@@ -16,6 +17,7 @@ pub mod checkpoint;
 pub mod config;
 mod durable;
 pub mod job;
+mod ledger;
 pub mod marks_file;
 pub mod sink;
 pub mod source;

@@ -13,11 +13,13 @@ pub use stdout::StdoutSink;
 
 use crate::volume::Volumes;
 use cap_std::fs::Dir;
+use lockgate_core::error::code;
 use lockgate_core::plan::{Compression, Format, FormatKind, Sink as SinkPlan, SinkConnector};
-use lockgate_core::{Name, Result};
+use lockgate_core::{Error, Name, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 /// A job's sinks by the names of their nodes.
 pub type Sinks = BTreeMap<Name, Box<dyn Sink>>;
@@ -30,19 +32,51 @@ pub trait Sink: Send + Sync {
     /// `LG0820`.
     fn writer(&self, slot: u32) -> Result<Box<dyn Writer>>;
 
-    /// Makes prepared output visible, for good. Idempotent: what has been committed already is left as it is. To be called
-    /// only once the outputs are in a durable record.
+    /// Makes prepared output visible, for good. Idempotent, also when several do it at once: what has been committed already
+    /// is left as it is. To be called only once the outputs are in a durable record.
     ///
     /// # Errors
     /// `LG0820` to `LG0823`; some of the outputs may have been committed, and the call may be repeated.
     fn commit(&self, prepared: &[Prepared]) -> Result<()>;
 
-    /// After a restart, before anything is written: commits what the record holds, throws away what else this run of
-    /// this job prepared. Nothing of other runs is touched.
+    /// Removes what this run of this job left waiting and nobody will commit. Nothing of other runs is touched.
     ///
     /// # Errors
-    /// As [`Sink::commit`].
-    fn recover(&self, committed: &[Prepared]) -> Result<()>;
+    /// `LG0820`; some may have been removed, and the call may be repeated.
+    fn sweep(&self, leftovers: &Leftovers) -> Result<()>;
+
+    /// Removes one output that was prepared and is refused for good, so that its name is free.
+    ///
+    /// # Errors
+    /// `LG0820`.
+    fn discard(&self, prepared: &Prepared) -> Result<()>;
+}
+
+/// Which waiting output of a run nobody will commit, once what the record holds is committed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Leftovers {
+    /// All of it: nobody else runs the job.
+    All,
+    /// What was written under leases before this one. What is written under the present lease may be another TaskManager's.
+    Before(u64),
+    /// What these slots wrote under this lease: they begin again.
+    Of {
+        /// The epoch of the lease.
+        lease: u64,
+        /// The slots.
+        slots: Range<u32>,
+    },
+}
+
+impl Leftovers {
+    /// Whether what `slot` wrote under `lease` is meant.
+    fn has(&self, lease: u64, slot: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Before(present) => lease < *present,
+            Self::Of { lease: of, slots } => lease == *of && slots.contains(&slot),
+        }
+    }
 }
 
 /// What one slot writes to a sink with.
@@ -70,6 +104,9 @@ pub struct Prepared {
     pub slot: u32,
     /// How long it is.
     pub bytes: u64,
+    /// The epoch of the lease under which it was written: part of the name under which it waits. 0 without a lease.
+    #[serde(default)]
+    pub lease: u64,
 }
 
 /// The id of one run of a job from its first start to its end, restarts included. It is part of the names of a run's
@@ -115,18 +152,30 @@ impl fmt::Debug for RunId {
     }
 }
 
-/// The sink that a plan's node `node` names; `spool` is a private folder where output waits that has no folder of its own.
+/// The sink that a plan's node `node` names, for what is written under the lease `lease` (0 without one); `spool` is a private
+/// folder where output waits that has no folder of its own.
 ///
 /// # Errors
-/// `LG0801` if it names a volume that is not configured, `LG0803` to `LG0806` if its folder cannot be opened.
-pub fn connect(node: &Name, plan: &SinkPlan, run: &RunId, volumes: &Volumes, spool: Dir) -> Result<Box<dyn Sink>> {
+/// `LG0801` if it names a volume that is not configured, `LG0803` to `LG0806` if its folder cannot be opened, `LG0840` if
+/// it needs a spool and there is none.
+pub fn connect(
+    node: &Name,
+    plan: &SinkPlan,
+    run: &RunId,
+    lease: u64,
+    volumes: &Volumes,
+    spool: Option<Dir>,
+) -> Result<Box<dyn Sink>> {
     Ok(match &plan.connector {
         SinkConnector::File { volume, path } => {
             let folder = volumes.get(volume)?.folder(path)?;
             let ending = plan.format.as_ref().map_or_else(|| "bin".into(), ending);
-            Box::new(FileSink::new(folder, node, run, &ending))
+            Box::new(FileSink::new(folder, node, run, lease, &ending))
         }
-        SinkConnector::Stdout => Box::new(StdoutSink::new(spool, node, run, Box::new(std::io::stdout()))),
+        SinkConnector::Stdout => {
+            let none = || Error::new(code::STREAM_ELSEWHERE, "there is no standard output here").at(node.as_str());
+            Box::new(StdoutSink::new(spool.ok_or_else(none)?, node, run, Box::new(std::io::stdout())))
+        }
         SinkConnector::Discard => Box::new(DiscardSink::default()),
     })
 }

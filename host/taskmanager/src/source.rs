@@ -5,6 +5,7 @@ mod nexmark;
 mod stdin;
 
 pub use file::FileSource;
+pub use lockgate_core::plane::Split;
 pub use nexmark::NexmarkSource;
 pub use stdin::StreamSource;
 
@@ -37,17 +38,6 @@ pub trait Source: Send + Sync {
     fn resumable(&self) -> bool {
         true
     }
-}
-
-/// A part of a source that one slot reads from its beginning to its end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Split {
-    /// Its stable name within the source: a file's path, for example.
-    pub name: String,
-    /// Bytes, if that is known beforehand.
-    pub size: Option<u64>,
-    /// What tells this content from another under the same name.
-    pub fingerprint: String,
 }
 
 /// The bytes of one split.

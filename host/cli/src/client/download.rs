@@ -1,10 +1,9 @@
 //! An answer that is no JSON document: written down as it comes, however long it is.
 
-use super::{Broken, Client, MAX_ANSWER, PATIENCE, Request, problem};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::HeaderMap;
+use super::{Broken, Client, Request, TIMES};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use lockgate_http::HeaderMap;
 use std::io::Write;
 
 impl Client {
@@ -15,24 +14,14 @@ impl Client {
     /// What the JobManager refuses, under its own code; `LG1074` to `LG1076` if the answer does not come to its end,
     /// `LG0002` if it cannot be written.
     pub async fn download(&self, request: &Request, sink: &mut impl Write) -> Result<HeaderMap> {
-        let lost = |why: String| Error::new(code::UNREACHABLE, why);
-        let (body, progress) = request.body().await?;
-        let mut sent = self.connector.send(request, &self.token, body).await.map_err(Broken::into_error)?;
-        let (head, mut body) = sent.answered(&progress, PATIENCE).await.map_err(Broken::into_error)?.into_parts();
-        if !head.status.is_success() {
-            let body = Limited::new(body, MAX_ANSWER).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            return Err(problem::read(&head, &body, &self.connector.server().to_string()));
+        let mut answer = self.ask(request, TIMES).await.map_err(Broken::into_error)?;
+        if !answer.status().is_success() {
+            return Err(self.refused(answer).await.map_err(Broken::into_error)?.0);
         }
-        loop {
-            let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
-            let frame = frame.map_err(|_| lost("the answer does not go on".into()))?;
-            let Some(frame) = frame else { break };
-            let frame = frame.map_err(|error| lost(format!("the answer broke off: {error}")))?;
-            if let Some(bytes) = frame.data_ref() {
-                let failed = |error| Error::new(code::IO, format!("the answer cannot be written: {error}"));
-                sink.write_all(bytes).map_err(failed)?;
-            }
+        while let Some(bytes) = answer.chunk().await.map_err(|failure| self.broken(failure).into_error())? {
+            let failed = |error| Error::new(code::IO, format!("the answer cannot be written: {error}"));
+            sink.write_all(&bytes).map_err(failed)?;
         }
-        Ok(head.headers)
+        Ok(answer.headers().clone())
     }
 }

@@ -3,16 +3,12 @@
 
 use super::sse::{Event, Parser};
 use super::{Broken, Client, malformed};
-use crate::client::connection::Sent;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use lockgate_http as http;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How long a stream may be silent: three of the server's signs of life.
-const SILENCE: Duration = Duration::from_secs(45);
 /// How often in a row a stream may end before anything came.
 const MAX_FAILURES: u32 = 6;
 /// The wait before the first new connection; doubled with each further one in a row.
@@ -30,10 +26,8 @@ pub struct Follower<'a> {
 }
 
 struct Stream {
-    body: Incoming,
+    answer: http::Answer,
     parser: Parser,
-    /// Holds the connection.
-    _sent: Sent,
 }
 
 impl Client {
@@ -71,13 +65,12 @@ impl Follower<'_> {
                 self.connect().await?;
                 continue;
             };
-            match tokio::time::timeout(SILENCE, stream.body.frame()).await {
-                Ok(Some(Ok(frame))) => {
-                    let Some(data) = frame.data_ref() else { continue };
-                    stream.parser.feed(data, &mut self.ready)?;
+            match stream.answer.chunk().await {
+                Ok(Some(data)) => {
+                    stream.parser.feed(&data, &mut self.ready)?;
                     self.failures = 0;
                 }
-                Ok(Some(Err(_)) | None) | Err(_) => {
+                Ok(None) | Err(_) => {
                     self.open = None;
                     self.failed(Error::new(code::UNREACHABLE, "the stream of events ended")).await?;
                 }
@@ -87,13 +80,13 @@ impl Follower<'_> {
 
     async fn connect(&mut self) -> Result<()> {
         match self.client.open(&self.path, self.last).await {
-            Ok((response, sent)) => {
-                let kind = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+            Ok(answer) => {
+                let kind = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
                 if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
                     return Err(malformed("the answer is no stream of events"));
                 }
                 self.seen = true;
-                self.open = Some(Stream { body: response.into_body(), parser: Parser::default(), _sent: sent });
+                self.open = Some(Stream { answer, parser: Parser::default() });
                 Ok(())
             }
             // Deleted while there was no connection to be told so.

@@ -2,11 +2,9 @@
 //!
 //! What it says is a stranger's text: bounded here, and shown with its control characters spelt out like all other.
 
-use hyper::StatusCode;
-use hyper::header;
-use hyper::http::response::Parts;
 use lockgate_core::error::code;
 use lockgate_core::{Code, Error};
+use lockgate_http::{Parts, StatusCode, header};
 use serde_json::Value;
 use std::time::Duration;
 

@@ -3,27 +3,19 @@
 use super::reads;
 use crate::files;
 use futures_util::stream;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::Method;
-use hyper::body::{Bytes, Frame};
-use hyper::header::{self, HeaderName, HeaderValue};
 use indicatif::ProgressBar;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use lockgate_http::header::{self, HeaderName, HeaderValue};
+use lockgate_http::{Body, Bytes, Method, body};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt as _;
 
 /// The media type of bundles.
 const BUNDLE: &str = "application/vnd.lockgate.bundle.v1+tar";
 /// Bytes that are read from the disk at once.
 const CHUNK: usize = 64 << 10;
-
-/// What a request carries, as the connection takes it.
-pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -40,28 +32,6 @@ enum Carried {
     Nothing,
     Json(Bytes),
     File { path: PathBuf, size: u64, bar: ProgressBar },
-}
-
-/// How far the sending of a body has come, and why it could not go on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<(AtomicU64, Mutex<Option<Error>>)>);
-
-impl Progress {
-    pub fn get(&self) -> u64 {
-        self.0.0.load(Ordering::Relaxed)
-    }
-
-    pub fn failure(&self) -> Option<Error> {
-        self.0.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn add(&self, bytes: usize) {
-        self.0.0.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    fn failed(&self, error: Error) {
-        *self.0.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
 }
 
 impl Request {
@@ -142,16 +112,10 @@ impl Request {
         self
     }
 
-    pub(super) fn method(&self) -> &Method {
-        &self.method
-    }
-
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
-    pub(super) fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.headers.iter().map(|(name, value)| (name, value))
+    /// Its head, before who asks is added.
+    pub(super) fn head(&self) -> lockgate_http::request::Builder {
+        let head = lockgate_http::Request::builder().method(&self.method).uri(&self.path);
+        self.headers.iter().fold(head, |head, (name, value)| head.header(name, value))
     }
 
     /// Whether it does no harm if it arrives twice: it reads, makes one thing under its key, or brings a file under the
@@ -161,12 +125,10 @@ impl Request {
     }
 
     /// What it carries, from the beginning.
-    pub(super) async fn body(&self) -> Result<(Body, Progress)> {
-        let progress = Progress::default();
-        let whole = |bytes: Bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    pub(super) async fn body(&self) -> Result<Body> {
         let (path, bar) = match &self.carried {
-            Carried::Nothing => return Ok((whole(Bytes::new()), progress)),
-            Carried::Json(bytes) => return Ok((whole(bytes.clone()), progress)),
+            Carried::Nothing => return Ok(body::empty()),
+            Carried::Json(bytes) => return Ok(body::whole(bytes.clone())),
             Carried::File { path, size, bar } => {
                 bar.set_length(*size);
                 bar.set_position(0);
@@ -174,16 +136,13 @@ impl Request {
             }
         };
         let file = tokio::fs::File::open(&path).await.map_err(|error| files::failed(&path, &error))?;
-        let of = progress.clone();
-        let chunks = stream::try_unfold((file, path, bar, of), |(mut file, path, bar, of)| async move {
+        Ok(body::stream(stream::try_unfold((file, path, bar), |(mut file, path, bar)| async move {
             let mut chunk = vec![0; CHUNK];
-            let count = file.read(&mut chunk).await.inspect_err(|error| of.failed(files::failed(&path, error)))?;
+            let count = file.read(&mut chunk).await.map_err(|error| files::failed(&path, &error))?;
             chunk.truncate(count);
-            of.add(count);
             bar.inc(count as u64);
-            Ok::<_, std::io::Error>((count > 0).then(|| (Frame::data(Bytes::from(chunk)), (file, path, bar, of))))
-        });
-        Ok((StreamBody::new(chunks).boxed_unsync(), progress))
+            Ok::<_, Error>((count > 0).then(|| (Bytes::from(chunk), (file, path, bar))))
+        })))
     }
 }
 

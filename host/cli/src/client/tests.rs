@@ -2,8 +2,8 @@
 
 use super::sse::{Event, Parser};
 use super::*;
-use hyper::http::response::Parts;
 use lockgate_core::Code;
+use lockgate_http::{Parts, Response};
 use std::collections::VecDeque;
 
 fn events(parts: &[&[u8]]) -> Result<Vec<Event>> {
@@ -49,10 +49,10 @@ fn an_address_is_https_and_nothing_that_hides_something() {
         ("https://Jobs.example.org:443/", "https://jobs.example.org"),
         ("https://[::1]:8443", "https://[::1]:8443"),
     ] {
-        assert_eq!(text.parse::<Server>().unwrap().to_string(), shown);
+        assert_eq!(server(text).unwrap().to_string(), shown);
     }
     for bad in ["http://a", "https://", "a:8443", "https://u:p@a", "https://a/path", "https://a?x", "https://a#b", ""] {
-        assert_eq!(bad.parse::<Server>().unwrap_err().code(), code::USAGE, "{bad}");
+        assert_eq!(server(bad).unwrap_err().code(), code::USAGE, "{bad}");
     }
 }
 
@@ -103,7 +103,7 @@ fn only_what_the_server_has_not_done_is_asked_again() {
 
 #[test]
 fn the_token_is_not_shown() {
-    let server: Server = "https://localhost:1".parse().unwrap();
+    let server = server("https://localhost:1").unwrap();
     let pin = Pin::Digest(lockgate_core::Digest::of(b""));
     let client = Client::new(server, &pin, Secret::new("lgt_marker".into())).unwrap();
     assert!(!format!("{client:?}").contains("marker"));

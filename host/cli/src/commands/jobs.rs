@@ -129,7 +129,8 @@ impl End {
             let path = self.one.path(&remote)?;
             let before = Standing::of(&remote.client.send(&Request::get(&path)).await?.body);
             remote.client.send(&Request::post(&(path + "/" + verb))).await?;
-            let before = Some(before).filter(|standing| !standing.is_terminal());
+            // The job had not ended, or it would have been refused: if it looks ended, it was restarted just before.
+            let before = Some(before);
             // What led here is of no interest: only the end is.
             let since = crate::files::now().to_string();
             let wait = Wait { remote: &remote, job: &self.one.job, until: Until::Gone, before, since };
@@ -170,6 +171,7 @@ fn describe(job: &Value) -> String {
         ("parameters", "deployment.parameters"),
         ("slots", "slots"),
         ("wanted", "parallelism"),
+        ("fuel a second of each slot", "fuel-per-second"),
         ("failures", "failures"),
         ("failure", "failure"),
         ("labels", "labels"),

@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use super::remote::{Target, block, fields};
-use crate::client::{Client, Request, Server};
+use crate::client::{self, Client, Request};
 use crate::contexts::{self, Context, Contexts};
 use crate::files;
 use crate::home::Home;
@@ -59,7 +59,7 @@ impl Login {
     }
 
     async fn login(&self, output: &Output) -> Outcome {
-        let server: Server = self.server.parse()?;
+        let server = client::server(&self.server)?;
         self.name.as_deref().map_or(Ok(()), contexts::check_name)?;
         let home = Home::open()?;
         let mut all = Contexts::read(&home)?;

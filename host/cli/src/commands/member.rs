@@ -1,6 +1,7 @@
 //! `lockgate member`: who is what in a tenant, or among the operator's people if no tenant is named.
 
 use super::Outcome;
+use super::certificate::Certificate;
 use super::remote::{Narrow, Target, block, confirm, fields};
 use crate::client::Request;
 use crate::output::Output;
@@ -32,6 +33,9 @@ pub enum Member {
         #[command(flatten)]
         target: Target,
     },
+    /// Shows and changes which client certificates are a member's.
+    #[command(subcommand)]
+    Certificate(Certificate),
     /// Removes a member and revokes his tokens there.
     Remove {
         /// Who.
@@ -72,6 +76,7 @@ impl Member {
                 output.result(&member, || fields(&member, ROWS));
                 Ok(())
             }
+            Self::Certificate(certificate) => certificate.go(output).await,
             Self::Remove { principal, yes, target } => {
                 let remote = target.open()?;
                 confirm(*yes, &format!("remove {principal} and revoke his tokens?"))?;

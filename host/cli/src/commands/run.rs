@@ -21,7 +21,7 @@ use lockgate_core::{Error, Name, Timestamp};
 use lockgate_executor::Compiler;
 use lockgate_executor::Executors;
 use lockgate_taskmanager::artefact_cache::ArtefactCache;
-use lockgate_taskmanager::job::{self, RunOptions, Stop};
+use lockgate_taskmanager::job::{self, Kept, RunOptions, Share, Stop};
 use lockgate_taskmanager::marks_file::MarksFile;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -98,9 +98,9 @@ impl Run {
         let options = RunOptions {
             executors: &executors,
             volumes: &volumes,
-            state: &state,
-            parallelism,
-            fresh: self.fresh,
+            record: Kept::Here { state: &state, fresh: self.fresh },
+            share: Share::whole(parallelism),
+            fuel_per_second: None,
             events: progress.events(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -8,7 +8,7 @@ use super::waiting::{Patience, Standing, Until, Wait};
 use crate::client::{Answer, Request, malformed};
 use crate::output::{Output, plain};
 use lockgate_core::error::code;
-use lockgate_core::{Name, Result};
+use lockgate_core::{Name, Result, human};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +26,9 @@ pub struct Submit {
     /// Slots, within the signed range.
     #[arg(long, value_name = "COUNT")]
     parallelism: Option<u32>,
+    /// Fuel a second that each slot may use, such as 500M: as much as before, or by the tenant's quota, if not given.
+    #[arg(long, value_name = "FUEL", value_parser = fuel)]
+    fuel_per_second: Option<u64>,
     /// A label; may be given several times. All labels are set anew if there is one.
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
@@ -50,6 +53,10 @@ pub struct Submit {
     target: Target,
 }
 
+fn fuel(text: &str) -> Result<u64, String> {
+    human::parse_count(text).map_err(|error| error.cause().to_owned())
+}
+
 impl Submit {
     pub fn run(&self, output: &Output) -> Outcome {
         block(self.submit(output))
@@ -67,7 +74,7 @@ impl Submit {
                 touches(output, &format!("{name} is new and touches"), &strings(&bundle, "touches"));
                 let body = json!({
                     "bundle": bundle.get("digest"), "parameters": parameters,
-                    "parallelism": self.parallelism, "labels": labels,
+                    "parallelism": self.parallelism, "fuel-per-second": self.fuel_per_second, "labels": labels,
                 });
                 let request = Request::post(&remote.of_tenant(&["jobs"])?).json(&body).keyed()?;
                 ("created", remote.client.send(&request).await?, None)
@@ -109,8 +116,10 @@ impl Submit {
             let what = if newly.is_empty() { "nothing new".to_owned() } else { newly.join("; ") };
             confirm(self.yes, &format!("take {name} to version {to}, which newly touches {what}?"))?;
         }
-        let mut body =
-            json!({ "bundle": bundle.get("digest"), "fallback": self.fallback, "parallelism": self.parallelism });
+        let mut body = json!({
+            "bundle": bundle.get("digest"), "fallback": self.fallback,
+            "parallelism": self.parallelism, "fuel-per-second": self.fuel_per_second,
+        });
         if let (true, Some(body)) = (!parameters.is_empty() || self.reset_parameters, body.as_object_mut()) {
             let held = there.body.pointer("/deployment/parameters").and_then(Value::as_object);
             let held = held.filter(|_| !self.reset_parameters).into_iter().flatten();

@@ -1,5 +1,6 @@
 //! A file for each group of verbs.
 
+mod health;
 mod keeping;
 mod keys;
 mod new;

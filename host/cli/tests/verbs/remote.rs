@@ -21,6 +21,20 @@ fn a_bundle_becomes_a_job_and_the_job_ends() {
     let info = home.run(&format!("info copy {LG}")).json();
     assert_eq!((&info["deployment"]["version"], &info["labels"]), (&json!(1), &json!({ "team": "data" })));
     assert!(home.run("info copy").text().contains("team=data"));
+    let labels = home.run(&format!("label copy tier=1 team- {LG}")).json()["labels"].clone();
+    assert_eq!(labels, json!({ "tier": "1" }));
+    home.run("label copy tier=2").refused(1, "LG1011");
+    assert_eq!(
+        home.run("label copy tier=2 team=data --overwrite").text(),
+        "job copy has the labels team=data, tier=2\n"
+    );
+    home.run("label copy A=b").refused(1, "LG1010");
+    home.run("label copy").refused(2, "KEY");
+    let sequence = || home.run(&format!("events copy {LG}")).out.lines().count();
+    let before = sequence();
+    home.run("label copy tier-").text();
+    home.run("label copy tier-").text();
+    assert_eq!(sequence(), before + 1, "what changes nothing is not asked for");
     let list = |flags: &str| home.run(&format!("list {flags} {LG}")).json()["items"].as_array().unwrap().len();
     assert_eq!(list("--state created --state initializing -l team=data --name co"), 1);
     assert_eq!([list("--state running"), list("-l team=other"), list("--name x")], [0, 0, 0]);
@@ -47,6 +61,24 @@ fn a_bundle_becomes_a_job_and_the_job_ends() {
     home.run("info copy").refused(7, "LG1102");
     let digest = home.run(&format!("bundle list {LG}")).json()["items"][0]["digest"].as_str().unwrap().to_owned();
     assert!(home.run(&format!("bundle show {digest}")).text().contains("texts"));
+    home.run(&format!("bundle download {digest}")).refused(3, "LG0004");
+    std::fs::rename(home.path("copy.1.lgb"), home.path("sent.lgb")).unwrap();
+    home.run(&format!("bundle download {digest}")).text();
+    let sent = std::fs::read(home.path("sent.lgb")).unwrap();
+    assert!(sent == std::fs::read(home.path("copy.1.lgb")).unwrap(), "it is not what was uploaded");
+    let fetched = home.run(&format!("bundle download {digest} -o got.lgb {LG}")).json();
+    assert_eq!((&fetched["written"], &fetched["digest"]), (&json!("got.lgb"), &json!(digest)));
+    assert!(sent == std::fs::read(home.path("got.lgb")).unwrap(), "it is not what was uploaded");
+    // What is damaged at the JobManager is not handed on.
+    let kept = std::fs::read_dir(home.path("data/bundles")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&kept).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::set_permissions(&kept, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(&kept, bytes).unwrap();
+    let before = std::fs::read_dir(home.path(".")).unwrap().count();
+    let damaged = home.run(&format!("bundle download {digest} -o damaged.lgb"));
+    assert!(damaged.refused(1, "LG0306").contains("nothing was written"));
+    assert_eq!(std::fs::read_dir(home.path(".")).unwrap().count(), before, "something is left");
     home.run(&format!("bundle delete {digest} --yes")).text();
     assert_eq!(home.run(&format!("bundle upload copy.1.lgb {LG}")).json()["uploaded"], true);
 }
@@ -178,6 +210,18 @@ fn the_operator_manages_tenants_members_tokens_and_quotas() {
     assert!(home.run("quota show --tenant acme").text().contains("bundle-bytes"));
     home.run("quota set jobs=0 --tenant acme").text();
     home.run("submit copy.1.lgb --detached --context acme").refused(1, "LG1112");
+    home.run("quota set jobs= fuel-per-second=1G --tenant acme").text();
+    let over = home.run("submit copy.1.lgb --detached --fuel-per-second 1100M --context acme");
+    assert!(over.refused(1, "LG1112").contains("quota fuel-per-second is 1,000,000,000, 0 are used"));
+    let fuel = |flags: &str| {
+        home.run(&format!("submit copy.1.lgb --detached{flags} --context acme {LG}")).json()["job"]["fuel-per-second"]
+            .clone()
+    };
+    assert_eq!(
+        [fuel(" --fuel-per-second 900M"), fuel(""), fuel(" --fuel-per-second 1G")],
+        [900_000_000, 900_000_000, 1_000_000_000]
+    );
+    assert!(home.run("info copy --context acme").text().contains("fuel a second of each slot"));
     home.run("context use acme").text();
     home.run("quota set jobs=5").refused(6, "LG1101");
     home.run("member set user:eve --role viewer").text();
@@ -187,6 +231,14 @@ fn the_operator_manages_tenants_members_tokens_and_quotas() {
     assert!(text.starts_with(&format!("lgt_{id}_")));
     let listed = home.run(&format!("token list {LG}"));
     assert!(listed.out.contains(id) && !listed.out.contains(text));
+    let certificate = "member certificate";
+    let added = home.run(&format!("{certificate} add user:eve spiffe://a.b/c --tenant acme --context op {LG}")).json();
+    assert_eq!((&added["uri"], &added["principal"]), (&json!("spiffe://a.b/c"), &json!("user:eve")));
+    home.run(&format!("{certificate} add user:eve spiffe://a.b/d")).refused(6, "LG1101");
+    assert!(home.run(&format!("{certificate} list")).text().contains("spiffe://a.b/c"));
+    home.run(&format!("{certificate} remove spiffe://a.b/c")).refused(1, "LG1078");
+    home.run(&format!("{certificate} remove spiffe://a.b/c --yes")).text();
+    assert_eq!(home.run(&format!("{certificate} list")).text(), "none\n");
     home.run("token create --to acme.token").refused(3, "LG0004");
     let login = format!("login https://localhost:{} --ca data/tls/ca.pem --name eve", site.port);
     assert_eq!(home.run_fed(&login, text).status, 0);

@@ -287,6 +287,7 @@ codes! {
     STATE_FOREIGN = 834, "a state file is not of this kind, version or job";
     STATE_OTHER_VERSION = 835, "the state belongs to another version of the job";
     STATE_TOO_LARGE = 836, "a checkpoint is too large";
+    STREAM_ELSEWHERE = 840, "a job of a cluster has no standard streams";
     EXPOSED_TO_OTHERS = 850, "a private file or directory is open to other users";
     HOST_KEY_DAMAGED = 851, "the host key is damaged";
     INVALID_CONFIGURATION = 860, "this machine's configuration is not understood";
@@ -402,9 +403,12 @@ codes! {
     NO_TASKMANAGER = 1404, "there is no such TaskManager";
     PLANE_MESSAGE = 1405, "a message of the plane is not understood";
     PLANE_UNREACHABLE = 1406, "the JobManager cannot be reached";
+    NAME_TAKEN = 1407, "there is a TaskManager of this name";
+    NO_PLANE = 1408, "this JobManager has no plane";
     FENCED = 1410, "the lease is not the present one";
     LEDGER_CONFLICT = 1411, "a change contradicts the record of a run";
     NOT_PLACED = 1412, "nothing of this is placed on the TaskManager";
+    RECORD_UNBELIEVED = 1440, "the record of a run says what cannot be";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
     EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
     EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";

@@ -111,6 +111,10 @@ table! {
     /// See, make and revoke one's own tokens, never wider than the credential that does it.
     OwnTokens "own-tokens", seen by OwnTokens:                Mine    Mine   Mine    Mine   Mine;
 
+    /// Say whose client certificates are. The names in them are the operator's to give, and of one tenant no other's; to take
+    /// one away takes the right to revoke tokens.
+    MapCertificates "map-certificates", seen by ReadMembers:  Home    No     No      No     No;
+
     /// See quotas and their use.
     ReadQuotas "read-quotas", seen by ReadQuotas:             Home    Home   Home    Home   Home;
     /// Set quotas.
@@ -155,6 +159,14 @@ table! {
     ReadAudit "read-audit", seen by ReadAudit:                Home    Home   No      No     Home;
     /// Back up the store and look after it.
     ManageStore "manage-store", seen by ManageStore:          Cluster No     No      No     No;
+}
+
+impl Action {
+    /// Whether a suspended tenant's own people may still do it: see that the tenant is suspended, and why. Who they are
+    /// takes no right at all.
+    pub const fn while_suspended(self) -> bool {
+        matches!(self, Self::Describe | Self::ReadTenants | Self::ReadQuotas | Self::ReadAudit)
+    }
 }
 
 impl Role {

@@ -29,7 +29,7 @@ fn each_role_has_these_rights_and_no_others() {
             Role::Operator,
             None,
             "describe read-tenants manage-tenants read-trust write-operator-trust read-members appoint-admins read-tokens \
-             revoke-tokens read-quotas write-quotas read-jobs stop-jobs read-metrics read-audit",
+             revoke-tokens map-certificates read-quotas write-quotas read-jobs stop-jobs read-metrics read-audit",
         ),
         (
             Role::TenantAdmin,

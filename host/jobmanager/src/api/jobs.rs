@@ -49,6 +49,9 @@ pub(super) struct Job {
     since: Timestamp,
     /// Slots that it would like.
     parallelism: u32,
+    /// Fuel a second that each of its slots may use; absent if that is not bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel_per_second: Option<u64>,
     /// Slots that it has.
     slots: u32,
     /// What it waits for, if it wants slots and has none.
@@ -155,6 +158,11 @@ pub(super) struct CreateJob {
     /// Slots, within the signed range; the most of it if absent.
     #[serde(default)]
     parallelism: Option<u32>,
+    /// Fuel a second that each slot may use. If absent, the tenant's quota of fuel by its quota of slots; not bounded if no
+    /// quota of fuel is set.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    fuel_per_second: Option<u64>,
     /// What users find it by.
     #[serde(default)]
     labels: Labels,
@@ -178,6 +186,10 @@ pub(super) struct UpgradeJob {
     /// Slots; as many as before if absent.
     #[serde(default)]
     parallelism: Option<u32>,
+    /// Fuel a second that each slot may use; as much as before if absent.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    fuel_per_second: Option<u64>,
 }
 
 /// What changes of a job without any effect on its running.
@@ -266,6 +278,7 @@ fn show(service: &Service, job: job::Job, all: bool) -> Job {
         },
         since: execution.since.into(),
         parallelism: job.wanted.desired,
+        fuel_per_second: Some(job.wanted.slot.fuel).filter(|fuel| *fuel > 0),
         slots: execution.holds.map_or(0, |holds| holds.placed.parallelism()),
         waits_for,
         failures: execution.history.failures,
@@ -307,8 +320,8 @@ pub(super) async fn create_job(
     At(tenant): At<Name>,
     Input { value, key }: Input<CreateJob>,
 ) -> Result<Response, Problem> {
-    let CreateJob { bundle, parameters, parallelism, labels } = value;
-    let new = NewJob { bundle, parameters, parallelism, labels };
+    let CreateJob { bundle, parameters, parallelism, fuel_per_second: fuel, labels } = value;
+    let new = NewJob { bundle, parameters, parallelism, fuel, labels };
     let job = api.service.create_job(&call, key.as_ref(), &tenant, &new).await?;
     let location = format!("/api/v1/tenants/{tenant}/jobs/{}", job.thing.record.name);
     Ok(made(job.replayed, job.thing.revision, &location, show(&api.service, job.thing.record, true)))
@@ -341,7 +354,7 @@ pub(super) async fn change_job(
     Ok(answer(&api, api.service.label_job(&call, &tenant, &job, &value.labels, precondition).await?, true))
 }
 
-/// Takes a job to another version, other values of its parameters or another parallelism.
+/// Takes a job to another version, other values of its parameters, another parallelism or other fuel a second.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/jobs/{job}/upgrade", tag = "jobs", request_body = UpgradeJob,
     params(("tenant" = String, Path), ("job" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "As it is now", body = Job)))]
@@ -352,8 +365,8 @@ pub(super) async fn upgrade_job(
     IfMatch(precondition): IfMatch,
     Input { value, .. }: Input<UpgradeJob>,
 ) -> Result<Response, Problem> {
-    let UpgradeJob { bundle, fallback, parameters, parallelism } = value;
-    let upgrade = Upgrade { bundle, fallback, parameters, parallelism };
+    let UpgradeJob { bundle, fallback, parameters, parallelism, fuel_per_second: fuel } = value;
+    let upgrade = Upgrade { bundle, fallback, parameters, parallelism, fuel };
     Ok(answer(&api, api.service.upgrade_job(&call, &tenant, &job, &upgrade, precondition).await?, true))
 }
 

@@ -1,7 +1,6 @@
-//! The JobManager itself: who one is to it, its version, its description, its errors, its TaskManagers.
+//! The JobManager itself: who one is to it, its version, its description, its errors.
 
-use super::answer::List;
-use super::extract::{At, ListParams, Narrowed};
+use super::extract::At;
 use super::{Api, Problem};
 use crate::access::{Action, Resource, Role, not_found, realm};
 use crate::service::Call;
@@ -46,16 +45,6 @@ pub(super) struct Version {
     domain: String,
 }
 
-/// A TaskManager.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct TaskManager {
-    /// Its name.
-    name: String,
-    /// Its slots.
-    slots: u32,
-}
-
 /// Who asks.
 #[utoipa::path(get, path = "/api/v1/whoami", tag = "system",
     responses((status = 200, description = "He", body = Whoami)))]
@@ -95,16 +84,4 @@ pub(super) async fn explain(_call: Call, At(code): At<String>) -> Result<Respons
     let mut response = page.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/markdown; charset=utf-8"));
     Ok(response)
-}
-
-/// The TaskManagers.
-#[utoipa::path(get, path = "/api/v1/task-managers", tag = "system", params(ListParams),
-    responses((status = 200, description = "A page of them", body = List<TaskManager>)))]
-pub(super) async fn task_managers(
-    State(api): State<Api>,
-    call: Call,
-    Narrowed(_): Narrowed,
-) -> Result<Json<List<TaskManager>>, Problem> {
-    api.service.task_managers(&call).await?;
-    Ok(Json(List { items: Vec::new(), next: None }))
 }

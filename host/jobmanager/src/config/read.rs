@@ -1,11 +1,13 @@
 //! `jobmanager.toml` into a [`Config`].
 
 use super::sections::{
-    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat, Tls,
+    AuthorizationService, CertificateRule, Client, FairUse, Grant, Issuer, IssuerRule, Limits, LogFormat,
+    MAX_JOIN_TOKEN_LIFETIME, Plane, Tls,
 };
 use super::values::{Surroundings, Values, refuse};
 use super::{Config, MAX_BYTES};
 use crate::access::Role;
+use crate::credentials::is_uri;
 use crate::fair_use::Quota;
 use crate::http_client::Target;
 use lockgate_core::error::code;
@@ -67,11 +69,7 @@ fn root(root: Values<'_, '_, '_>) -> Option<Config> {
         _ => Err(refuse(format!("`log-format` is {text:?}, neither \"human\" nor \"json\""))),
     });
     let tls = root.table("tls").map_or_else(|| Some(default_tls()), tls);
-    let internal = root.table("internal").and_then(|internal| {
-        let listen = internal.need("listen", internal.parsed("listen", address));
-        internal.finish();
-        listen
-    });
+    let plane = root.table("plane").map(|table| plane(table, &names));
     let encryption_key = root.table("store").and_then(|store| {
         let key = store.secret("encryption-key");
         store.finish();
@@ -82,7 +80,7 @@ fn root(root: Values<'_, '_, '_>) -> Option<Config> {
         names,
         domain,
         log_format: log_format.unwrap_or_default(),
-        internal,
+        plane,
         limits: root.table("limits").map(limits).unwrap_or_default(),
         fair_use: root.table("fair-use").map(fair_use).unwrap_or_default(),
         quota: root.table("quota").map(quota).unwrap_or_default(),
@@ -186,6 +184,27 @@ fn limits(limits: Values<'_, '_, '_>) -> Limits {
     read
 }
 
+/// Called as the API is, unless it says otherwise.
+fn plane(table: Values<'_, '_, '_>, names: &[String]) -> Plane {
+    let join = u64::try_from(MAX_JOIN_TOKEN_LIFETIME.as_millis()).unwrap_or(u64::MAX);
+    let read = Plane {
+        listen: table.list("listen", address).unwrap_or_else(|| vec![([127, 0, 0, 1], 8444).into()]),
+        names: table.list("names", host_name).unwrap_or_else(|| names.to_vec()),
+        certificate_lifetime: table
+            .duration("certificate-lifetime", HOUR / 60..=30 * 24 * HOUR)
+            .unwrap_or(Duration::from_secs(86_400)),
+        join_token_lifetime: table.duration("join-token-lifetime", 1_000..=join).unwrap_or(Duration::from_secs(3_600)),
+        lease: table.duration("lease", 1_000..=HOUR).unwrap_or(Duration::from_secs(30)),
+    };
+    for (key, empty) in [("listen", read.listen.is_empty()), ("names", read.names.is_empty())] {
+        if let Some(value) = table.section.get(key).filter(|_| empty) {
+            table.section.report(value, refuse(format!("`{key}` of [plane] is empty")));
+        }
+    }
+    table.finish();
+    read
+}
+
 fn fair_use(table: Values<'_, '_, '_>) -> FairUse {
     let default = FairUse::default();
     let count = |key, default: u32| {
@@ -218,8 +237,7 @@ fn certificate(table: Values<'_, '_, '_>) -> Option<CertificateRule> {
     let uri = table.need(
         "uri",
         table.parsed("uri", |text| {
-            let fine = text.contains(':') && text.len() <= 2_048 && text.bytes().all(|byte| byte.is_ascii_graphic());
-            fine.then(|| text.to_owned()).ok_or_else(|| refuse(format!("`uri` is {text:?}: not a URI")))
+            is_uri(text).then(|| text.to_owned()).ok_or_else(|| refuse(format!("`uri` is {text:?}: not a URI")))
         }),
     );
     let grant = grant(&table);

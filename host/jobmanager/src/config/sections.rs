@@ -4,6 +4,7 @@ use crate::access::Role;
 use crate::secret::Secret;
 use lockgate_core::Name;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,6 +89,24 @@ impl Default for Limits {
         }
     }
 }
+
+/// `[plane]`: where TaskManagers dial in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plane {
+    /// Where it is served.
+    pub listen: Vec<SocketAddr>,
+    /// The host names and addresses by which TaskManagers call it, without a port.
+    pub names: Vec<String>,
+    /// How long a TaskManager's certificate lives. It asks for the next one when two thirds are over.
+    pub certificate_lifetime: Duration,
+    /// How long a join token is taken if whoever makes it says nothing else.
+    pub join_token_lifetime: Duration,
+    /// For how long what a TaskManager is told to run is good without being told again.
+    pub lease: Duration,
+}
+
+/// The longest life of a join token.
+pub const MAX_JOIN_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 
 /// `[fair-use]`: how fast one may ask.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -12,7 +12,7 @@ use crate::reconcile::{Facts, Failure, Goal, Job, Look, Settings, Step, look};
 use crate::service::Service;
 use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Quota};
-use lockgate_core::{Digest, Name, Result, UnixMillis};
+use lockgate_core::{Digest, Error, Name, Result, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Keeper {
     /// What is known of the TaskManagers, and which jobs are refused.
     pub(super) facts: Facts,
     reviews: BTreeMap<Name, Review>,
+    /// What could not be read and was told.
+    pub(super) reported: BTreeSet<String>,
 }
 
 /// When a tenant's jobs were last held against its documents.
@@ -53,7 +55,7 @@ impl Keeper {
     /// One that has looked at nothing yet.
     pub fn new(service: Arc<Service>) -> Self {
         let facts = Facts { started: service.now().into(), ..Facts::default() };
-        Self { service, facts, reviews: BTreeMap::new() }
+        Self { service, facts, reviews: BTreeMap::new(), reported: BTreeSet::new() }
     }
 
     /// Looks whenever something was changed or time has passed, until it is dropped.
@@ -87,16 +89,26 @@ impl Keeper {
         }
         let (mut quotas, mut suspended) = (BTreeMap::new(), BTreeSet::new());
         self.reviews.retain(|tenant, _| by_tenant.contains_key(tenant));
+        let mut unreadable = BTreeSet::new();
         for (tenant, jobs) in &by_tenant {
-            quotas.insert((*tenant).clone(), self.quota(tenant).await?);
-            if !self.service.is_active(tenant).await? {
-                suspended.insert((*tenant).clone());
+            match self.look_at(tenant, jobs).await {
+                Ok((quota, is_active)) => {
+                    quotas.insert((*tenant).clone(), quota);
+                    if !is_active {
+                        suspended.insert((*tenant).clone());
+                    }
+                }
+                Err(error) if is_stores(error.code().number()) => return Err(error),
+                Err(error) => {
+                    self.report(format!("tenant {tenant}"), &error);
+                    unreadable.insert((*tenant).clone());
+                }
             }
-            self.review(tenant, jobs).await?;
         }
         let all = self.reviews.values().flat_map(|review| &review.refused);
         self.facts.refused = all.map(|(job, failure)| (job.clone(), failure.clone())).collect();
-        let jobs: Vec<Job> = records.into_iter().map(|kept| job(kept, &suspended)).collect();
+        let readable = records.into_iter().filter(|kept| !unreadable.contains(&kept.record.tenant));
+        let jobs: Vec<Job> = readable.map(|kept| job(kept, &suspended)).collect();
         let now = UnixMillis::from(self.service.now());
         let Look { steps, waiting, next } = look(&jobs, &self.facts, &quotas, &Settings::default(), now);
         self.service.note_waiting(waiting);
@@ -106,15 +118,36 @@ impl Keeper {
         Ok(next)
     }
 
-    async fn load(&self) -> Result<Vec<Kept<Record>>> {
+    /// The jobs whose records can be read. One that cannot is told once, and is as good as not there: no step is made of what
+    /// is not known, and the others go on.
+    async fn load(&mut self) -> Result<Vec<Kept<Record>>> {
         let (mut records, mut after) = (Vec::new(), None);
         while records.len() < MAX_JOBS {
             let found = self.service.jobs_to_reconcile(after.as_ref(), PAGE).await?;
             let Some((last, _)) = found.last() else { break };
             after = Some(last.clone());
-            records.extend(found.into_iter().map(|(_, kept)| kept));
+            for (key, kept) in found {
+                match kept {
+                    Ok(kept) => records.push(kept),
+                    Err(error) => self.report(key.to_string(), &error),
+                }
+            }
         }
         Ok(records)
+    }
+
+    /// A tenant's quota and whether its jobs may run, after they were held against its documents.
+    async fn look_at(&mut self, tenant: &Name, jobs: &[&Record]) -> Result<(Quota, bool)> {
+        self.review(tenant, jobs).await?;
+        Ok((self.quota(tenant).await?, self.service.is_active(tenant).await?))
+    }
+
+    /// Says once, not at every look, what cannot be read and is left out.
+    fn report(&mut self, what: String, error: &Error) {
+        if self.reported.len() < MAX_JOBS && !self.reported.contains(&what) {
+            tracing::error!(what, %error, "what is left out cannot be read; the others go on");
+            self.reported.insert(what);
+        }
     }
 
     async fn quota(&self, tenant: &Name) -> Result<Quota> {

@@ -5,8 +5,9 @@ use super::Keeper;
 use crate::model::trust::Kind;
 use crate::reconcile::Observed;
 use crate::service::changes::Precondition;
-use crate::service::jobs::{Ask, Upgrade};
-use crate::world::{World, admin, deployer, draft, keys, name, operator, viewer};
+use crate::service::jobs::{Ask, NewJob, Upgrade};
+use crate::store::{Batch, Store as _};
+use crate::world::{World, admin, deployer, draft, keys, name, new_job, operator, package, viewer};
 use lockgate_core::Digest;
 use lockgate_core::job_state::State;
 use lockgate_core::placement::{Availability, TaskManager, Waits};
@@ -112,6 +113,63 @@ async fn a_job_says_what_it_waits_for() {
     assert_eq!(world.service.waits_for(&job(&world, "late").await), None);
 }
 
+#[tokio::test]
+async fn a_job_waits_for_its_tenants_quota_of_fuel() {
+    let world = World::empty().await;
+    world.tenant("acme").await;
+    let package = package("acme", "late", 1, None, world.now());
+    let new = NewJob { fuel: Some(100), ..new_job(world.upload("acme", "late", &package).await) };
+    world.service.create_job(&deployer("acme"), None, &name("acme"), &new).await.unwrap();
+    let offer = TaskManager {
+        name: name("t1"),
+        state: Availability::Active,
+        slots: 8,
+        memory: 64 << 30,
+        volumes: [name("flights"), name("results")].into(),
+    };
+    let mut keeper = Keeper::new(Arc::clone(&world.service));
+    let at = world.now().into();
+    keeper.facts.taskmanagers.insert(name("t1"), Observed { offer, heard: at, told: at, tasks: Vec::new() });
+    let set = async |fuel, precondition| {
+        let values = [(crate::fair_use::Kind::FuelPerSecond, fuel)].into();
+        world.service.set_quota(&operator(), &name("acme"), &values, precondition).await.unwrap();
+    };
+    set(99, Precondition::Unstated).await;
+    keeper.round().await.unwrap();
+    assert_eq!(world.service.waits_for(&job(&world, "late").await), Some(Waits::QuotaFuel));
+    set(250, Precondition::Any).await;
+    rounds(&mut keeper).await;
+    let holds = job(&world, "late").await.execution.holds.unwrap();
+    assert_eq!(holds.placed.parallelism(), 2, "as many slots as the quota has fuel for");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_left_out_and_the_others_go_on() {
+    let world = World::empty().await;
+    for tenant in ["acme", "bolt", "core"] {
+        world.tenant(tenant).await;
+    }
+    for (tenant, job) in [("acme", "early"), ("acme", "late"), ("bolt", "late"), ("core", "late")] {
+        world.job(tenant, job).await;
+        let (tenant, any) = (name(tenant), Precondition::Unstated);
+        world.service.ask(&deployer(&tenant), &tenant, &name(job), Ask::Cancel, any).await.unwrap();
+    }
+    // A job of a program that is newer than this one, and a quota that is damaged.
+    let newer = Batch::default()
+        .put(crate::model::keys::job(&name("acme"), &name("early")), br#"{"v":999,"record":{}}"#.to_vec())
+        .put(crate::model::keys::quota(&name("bolt")), b"{".to_vec());
+    world.store.commit(newer).await.unwrap();
+    let mut keeper = Keeper::new(Arc::clone(&world.service));
+    rounds(&mut keeper).await;
+    let state = async |tenant: &str| {
+        world.service.job(&operator(), &name(tenant), &name("late")).await.unwrap().0.record.state()
+    };
+    assert_eq!([state("acme").await, state("core").await], [State::Canceled, State::Canceled]);
+    assert_eq!(state("bolt").await, State::Created, "nothing is done by a quota that is not known");
+    assert_eq!(keeper.reported.iter().collect::<Vec<_>>(), ["jobs/acme/early", "tenant bolt"]);
+    assert!(world.reopened().await.own_request_rate(&name("bolt")).is_none(), "and it starts");
+}
+
 /// The keeper remembers nothing that counts: one that is new at every look comes to the same end, and then does nothing.
 #[tokio::test]
 async fn a_new_keeper_at_every_look_comes_to_the_same_end() {
@@ -153,7 +211,7 @@ async fn what_an_upgrade_newly_touches_is_audited_and_followed() {
     second.envelope.sign(&keys(&name("acme")).signer).unwrap();
     let bundle = world.upload("acme", "late", &second).await;
     let (acme, late) = (name("acme"), name("late"));
-    let upgrade = Upgrade { bundle: Some(bundle), fallback: false, parameters: None, parallelism: None };
+    let upgrade = Upgrade { bundle: Some(bundle), fallback: false, parameters: None, parallelism: None, fuel: None };
     world.service.upgrade_job(&deployer("acme"), &acme, &late, &upgrade, Precondition::Unstated).await.unwrap();
     let events = audited(&world).await;
     let upgraded = events.iter().find(|event| event.action == "upgrade-jobs").unwrap();
@@ -176,7 +234,7 @@ async fn back_goes_only_what_the_version_in_place_names_as_a_fallback() {
     let second = signed(draft.package(Some(&first)).unwrap());
     let (old, new) = (Digest::of(&first.to_bytes().unwrap()), world.upload("acme", "late", &second).await);
     let take = |bundle, fallback| {
-        let upgrade = Upgrade { bundle: Some(bundle), fallback, parameters: None, parallelism: None };
+        let upgrade = Upgrade { bundle: Some(bundle), fallback, parameters: None, parallelism: None, fuel: None };
         let (acme, late, world) = (name("acme"), name("late"), &world);
         async move {
             let any = Precondition::Unstated;

@@ -53,6 +53,25 @@ pub struct TokenRecord {
     pub last_used: Option<Timestamp>,
 }
 
+/// A token by which one TaskManager joins. Used, it is gone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinTokenRecord {
+    /// Its public id.
+    pub id: String,
+    /// SHA-256 of the secret.
+    pub hash: Hash,
+    /// The one name under which it may be used; any that is free if none.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// From when on it is not taken.
+    pub expires: Timestamp,
+}
+
 /// What a principal is in a tenant, or among the operator's people.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +94,15 @@ pub struct CertificateRecord {
     pub principal: String,
     /// Where he is one.
     pub tenant: Option<Name>,
+    /// Since when.
+    pub created: Timestamp,
+    /// Who said so.
+    pub created_by: String,
+}
+
+/// Whether this could be a URI among a certificate's names.
+pub fn is_uri(text: &str) -> bool {
+    text.contains(':') && text.len() <= 2_048 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Where credentials are looked up.
@@ -84,6 +112,12 @@ pub trait Directory: Send + Sync + 'static {
     /// # Errors
     /// If it cannot be read.
     fn token(&self, id: &str) -> impl Future<Output = Result<Option<TokenRecord>>> + Send;
+
+    /// A join token by its id; none if it was used.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn join_token(&self, id: &str) -> impl Future<Output = Result<Option<JoinTokenRecord>>> + Send;
 
     /// What a principal is in a tenant, or among the operator's people; none if he is nothing there.
     ///
@@ -112,6 +146,10 @@ impl<D: Directory> Directory for Arc<D> {
         (**self).token(id)
     }
 
+    fn join_token(&self, id: &str) -> impl Future<Output = Result<Option<JoinTokenRecord>>> + Send {
+        (**self).join_token(id)
+    }
+
     fn member(&self, tenant: Option<&Name>, principal: &str) -> impl Future<Output = Result<Option<Member>>> + Send {
         (**self).member(tenant, principal)
     }
@@ -129,7 +167,8 @@ impl<D: Directory> Directory for Arc<D> {
     }
 }
 
-/// Under which key what stands. A token's record and its entry in the list of its member are written in one commit.
+/// Under which key what stands. The record of a token or certificate and its entry in the list of its member are written in
+/// one commit.
 pub mod keys {
     use super::OPERATOR;
     use crate::store::Key;
@@ -150,6 +189,16 @@ pub mod keys {
         Key::new(["tokens-of", owner(tenant), principal, id])
     }
 
+    /// All join tokens that were not used.
+    pub fn join_tokens() -> Key {
+        Key::new(["join-tokens"])
+    }
+
+    /// A join token's record.
+    pub fn join_token(id: &str) -> Key {
+        Key::new(["join-tokens", id])
+    }
+
     /// All members of a tenant, or the operator's people.
     pub fn members(tenant: Option<&Name>) -> Key {
         Key::new(["members", owner(tenant)])
@@ -163,6 +212,21 @@ pub mod keys {
     /// Whose a certificate is.
     pub fn certificate(uri: &str) -> Key {
         Key::new(["certificates", uri])
+    }
+
+    /// Those of all members of a tenant, or of the operator's people, each once more as a whole.
+    pub fn certificates_of(tenant: Option<&Name>) -> Key {
+        Key::new(["certificates-of", owner(tenant)])
+    }
+
+    /// Those of one member.
+    pub fn certificates_of_member(tenant: Option<&Name>, principal: &str) -> Key {
+        Key::new(["certificates-of", owner(tenant), principal])
+    }
+
+    /// One of them.
+    pub fn certificate_of(tenant: Option<&Name>, principal: &str, uri: &str) -> Key {
+        Key::new(["certificates-of", owner(tenant), principal, uri])
     }
 
     fn owner(tenant: Option<&Name>) -> &str {
@@ -194,6 +258,10 @@ impl<S: Store> Kept<S> {
 impl<S: Store> Directory for Kept<S> {
     async fn token(&self, id: &str) -> Result<Option<TokenRecord>> {
         Ok(self.read(keys::token(id)).await?.map(|(record, _)| record))
+    }
+
+    async fn join_token(&self, id: &str) -> Result<Option<JoinTokenRecord>> {
+        Ok(self.read(keys::join_token(id)).await?.map(|(record, _)| record))
     }
 
     async fn member(&self, tenant: Option<&Name>, principal: &str) -> Result<Option<Member>> {

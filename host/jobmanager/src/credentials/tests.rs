@@ -82,8 +82,13 @@ async fn kept(tenant: Option<&str>) -> (Arc<Memory>, Kept<Memory>, TokenRecord, 
         last_used: None,
     };
     let member = Member { principal: principal.clone(), roles: [Role::Viewer].into(), created: at(0) };
-    let certificate =
-        CertificateRecord { uri: "spiffe://a/b".into(), principal: principal.clone(), tenant: tenant.clone() };
+    let certificate = CertificateRecord {
+        uri: "spiffe://a/b".into(),
+        principal: principal.clone(),
+        tenant: tenant.clone(),
+        created: at(0),
+        created_by: "setup".into(),
+    };
     let batch = Batch::default()
         .put(keys::token(&id), serde_json::to_vec(&record).unwrap())
         .put(keys::token_of(tenant.as_ref(), &principal, &id), "")

@@ -76,6 +76,11 @@ impl Quota {
         self.0.get(&kind).copied().unwrap_or(kind.default_value())
     }
 
+    /// The value of a quota that is set here, without any default.
+    pub fn own(&self, kind: Kind) -> Option<u64> {
+        self.0.get(&kind).copied()
+    }
+
     /// Sets one.
     pub fn set(&mut self, kind: Kind, value: u64) {
         self.0.insert(kind, value);

@@ -61,7 +61,8 @@ impl<C: Clock + Clone> Rates<C> {
     /// `LG1110` with the rate, and how long to wait.
     pub fn count(&self, who: &str, rate: u32) -> Result<(), (Error, Duration)> {
         let refuse = |wait: Duration| {
-            let cause = format!("quota requests-per-second of {who} is {rate}, and more were asked for");
+            let cause =
+                format!("quota requests-per-second of {who} is {rate}, {rate} are used and 1 more is asked for");
             (Error::new(code::TOO_MANY_REQUESTS, cause), wait)
         };
         let rate = NonZeroU32::new(rate).ok_or_else(|| refuse(Duration::from_secs(60)))?;
@@ -70,7 +71,9 @@ impl<C: Clock + Clone> Rates<C> {
         if entries.len() >= self.max_entries && !entries.contains_key(who) {
             entries.retain(|_, entry| now.duration_since(entry.last) < BURST.into());
             if entries.len() >= self.max_entries {
-                return Err(refuse(BURST));
+                let cause =
+                    format!("as many ask at once as are counted ({}), and {who} is not among them", self.max_entries);
+                return Err((Error::new(code::TOO_MANY_REQUESTS, cause), BURST));
             }
         }
         let entry = entries.entry(who.to_owned()).or_insert_with(|| self.entry(rate, now));
@@ -111,7 +114,11 @@ mod tests {
         }
         let (error, wait) = rates.count("principal a", 3).unwrap_err();
         assert_eq!(error.code(), code::TOO_MANY_REQUESTS);
-        assert!(error.cause().contains("requests-per-second of principal a is 3"), "{error}");
+        assert_eq!(
+            error.cause(),
+            "quota requests-per-second of principal a is 3, 3 are used and 1 more is asked for",
+            "which, its value and its use"
+        );
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
         rates.count("principal b", 3).unwrap();
         clock.advance(wait);

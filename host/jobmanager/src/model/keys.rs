@@ -44,6 +44,11 @@ pub fn quota(tenant: &Name) -> Key {
     Key::new(["quotas", tenant.as_str()])
 }
 
+/// The quotas of all tenants for which one is set.
+pub fn quotas() -> Key {
+    Key::new(["quotas"])
+}
+
 /// A job's events. By the job's id, so that a new job of an old name begins with none.
 pub fn events(tenant: &Name, id: &str) -> Key {
     Key::new(["events", tenant.as_str(), id])
@@ -102,6 +107,16 @@ pub fn newest(owner: &str) -> Key {
 /// The marks against rollback by which a tenant's bundles are verified here.
 pub fn marks(tenant: &Name) -> Key {
     Key::new(["marks", tenant.as_str()])
+}
+
+/// The TaskManagers that have joined.
+pub fn taskmanagers() -> Key {
+    Key::new(["taskmanagers"])
+}
+
+/// A TaskManager that has joined.
+pub fn taskmanager(name: &Name) -> Key {
+    Key::new(["taskmanagers", name.as_str()])
 }
 
 /// What was made under an idempotency key.

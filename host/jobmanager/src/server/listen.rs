@@ -3,14 +3,16 @@
 use super::stream::Taken;
 use crate::config::Limits;
 use crate::fair_use::Source;
-use crate::tls::{self, Reloading};
+use crate::tls::{self, Secured};
 use axum::Router;
 use axum::body::Body;
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +34,12 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The URIs that its verified client certificate vouches for; none without a certificate.
     pub uris: Option<Arc<[String]>>,
+    /// The client certificate, verified.
+    pub certificate: Option<Arc<CertificateDer<'static>>>,
 }
+
+/// What ends when a connection must not go on, whatever it is at.
+pub type Cut = Arc<dyn Fn(&Peer) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Peer {
     /// What counts as one source.
@@ -42,11 +49,17 @@ impl Peer {
 }
 
 /// A server that listens and does not serve yet.
-#[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
-    tls: Arc<Reloading>,
+    tls: Arc<dyn Secured>,
     limits: Arc<Limits>,
+    cut: Option<Cut>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("listeners", &self.listeners).field("tls", &self.tls).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -54,7 +67,7 @@ impl Server {
     ///
     /// # Errors
     /// `LG1054`.
-    pub async fn bind(addresses: &[SocketAddr], tls: Arc<Reloading>, limits: Limits) -> Result<Self> {
+    pub async fn bind(addresses: &[SocketAddr], tls: Arc<dyn Secured>, limits: Limits) -> Result<Self> {
         let mut listeners = Vec::new();
         for address in addresses {
             let listener = TcpListener::bind(address)
@@ -62,7 +75,14 @@ impl Server {
                 .map_err(|error| Error::new(code::LISTEN_FAILED, format!("{address}: {error}")))?;
             listeners.push(listener);
         }
-        Ok(Self { listeners, tls, limits: Arc::new(limits) })
+        Ok(Self { listeners, tls, limits: Arc::new(limits), cut: None })
+    }
+
+    /// Cuts a connection off when what `cut` gives for it ends.
+    #[must_use]
+    pub fn with_cut(mut self, cut: Cut) -> Self {
+        self.cut = Some(cut);
+        self
     }
 
     /// Where it listens: with the port that the system chose where the configuration says 0.
@@ -78,6 +98,7 @@ impl Server {
             total: Arc::new(Semaphore::new(self.limits.connections)),
             sources: Sources::default(),
             limits: self.limits,
+            cut: self.cut,
             stop,
         });
         let mut accepting = JoinSet::new();
@@ -94,8 +115,9 @@ impl Server {
 
 struct Shared {
     routes: Router,
-    tls: Arc<Reloading>,
+    tls: Arc<dyn Secured>,
     limits: Arc<Limits>,
+    cut: Option<Cut>,
     total: Arc<Semaphore>,
     sources: Sources,
     stop: watch::Receiver<bool>,
@@ -193,7 +215,10 @@ async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, share
     let _ = stream.set_nodelay(true);
     let mut stop = shared.stop.clone();
     let limits = &shared.limits;
-    let acceptor = TlsAcceptor::from(shared.tls.current());
+    let acceptor = match shared.tls.current() {
+        Ok(config) => TlsAcceptor::from(config),
+        Err(error) => return tracing::error!(%error, "a connection was refused: there is no certificate to show"),
+    };
     let handshake = tokio::time::timeout(limits.handshake_timeout, acceptor.accept(stream));
     let secured = tokio::select! {
         biased;
@@ -206,7 +231,12 @@ async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, share
         Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let peer = Peer { address, uris: certificate.map(|certificate| tls::uris(certificate).into()) };
+    let peer = Peer {
+        address,
+        uris: certificate.map(|certificate| tls::uris(certificate).into()),
+        certificate: certificate.map(|certificate| Arc::new(certificate.clone().into_owned())),
+    };
+    let cut = shared.cut.as_ref().map(|cut| cut(&peer));
     let routes = shared.routes.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -222,13 +252,25 @@ async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, share
         .half_close(false)
         .serve_connection(TokioIo::new(Taken::new(stream, limits.write_timeout)), service);
     tokio::pin!(serving);
+    let cut = async {
+        match cut {
+            Some(cut) => cut.await,
+            None => std::future::pending().await,
+        }
+    };
     let ended = tokio::select! {
         biased;
-        ended = serving.as_mut() => ended,
-        () = until_the_end(&mut stop, limits.connection_age) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+        () = cut => return tracing::debug!(%address, "a connection was cut off"),
+        ended = async {
+            tokio::select! {
+                biased;
+                ended = serving.as_mut() => ended,
+                () = until_the_end(&mut stop, limits.connection_age) => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.as_mut().await
+                }
+            }
+        } => ended,
     };
     if let Err(error) = ended {
         tracing::debug!(%address, %error, "a connection ended with an error");

@@ -90,8 +90,23 @@ impl Records {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Kept<T>)>> {
+        let entries = self.scan_each(prefix, after, limit).await?;
+        entries.into_iter().map(|(key, record)| Ok((key, record?))).collect()
+    }
+
+    /// As [`Self::scan`], each record with its own error: for those to whom one that cannot be read is no reason to leave
+    /// the others alone.
+    ///
+    /// # Errors
+    /// `LG12nn` if the store cannot be read; `LG1020` in the place of a record that cannot.
+    pub async fn scan_each<T: Record>(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Result<Kept<T>>)>> {
         let entries = self.0.scan(prefix, after, limit).await?;
-        entries.into_iter().map(|entry| Ok((entry.key.clone(), read(entry)?))).collect()
+        Ok(entries.into_iter().map(|entry| (entry.key.clone(), read(entry))).collect())
     }
 
     /// Whether there is anything below `prefix`.

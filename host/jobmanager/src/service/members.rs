@@ -1,5 +1,5 @@
 //! Members: who is what in a tenant, and among the operator's people. A change counts for all credentials of a member at
-//! once; whoever is removed loses his tokens for good.
+//! once; whoever is removed loses his tokens and certificates for good.
 
 use super::changes::Precondition;
 use super::list::{Filter, Listed, Page};
@@ -124,7 +124,7 @@ impl Service {
         self.noted(call, action, &resource, result).await
     }
 
-    /// Removes a member and revokes all his tokens there.
+    /// Removes a member, revokes all his tokens there and takes his certificates no more.
     ///
     /// # Errors
     /// `LG1012` for the last operator, `LG1004` for the precondition, `LG1102` if there is none, `LG11nn` if the caller may
@@ -156,8 +156,9 @@ impl Service {
                     revoked += 1;
                 }
             }
+            let certificates = self.clear_certificates(&mut change, tenant, principal).await?;
             let event = self.done(call, Action::ManageMembers, &resource).detail("change", "remove");
-            change.event(event.detail("tokens", revoked.to_string()));
+            change.event(event.detail("tokens", revoked.to_string()).detail("certificates", certificates.to_string()));
             self.records.commit(change).await.map(drop)
         };
         let result = self.records.attempt(work).await;

@@ -1,13 +1,58 @@
 //! Quotas: what the operator lets a tenant take up, and what it does.
 
 use super::changes::Precondition;
-use super::{Call, Change, Service};
+use super::{Call, Change, Records, Service};
 use crate::access::{Action, Resource};
 use crate::fair_use::{Kind, Quota, Usage, check};
 use crate::model::usage::Taken;
 use crate::model::{Kept, keys};
 use lockgate_core::{Name, Result};
 use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+/// How many quotas are read at once.
+const PAGE: usize = 500;
+
+/// The requests a second of the tenants whose own quota says so: asked with every request, so kept in memory. Nobody but
+/// this process writes quotas, and whoever does notes it here before he answers.
+#[derive(Debug, Default)]
+pub(super) struct OwnRates(RwLock<BTreeMap<Name, (u64, Option<u32>)>>);
+
+impl OwnRates {
+    /// Those that are stored. A quota that cannot be read is as good as none.
+    pub async fn open(records: &Records) -> Result<Self> {
+        let (this, mut after) = (Self::default(), None);
+        loop {
+            let found = records.scan_each::<Quota>(&keys::quotas(), after.as_ref(), PAGE).await?;
+            let Some((last, _)) = found.last() else { return Ok(this) };
+            after = Some(last.clone());
+            for (key, kept) in found {
+                let tenant = key.parts().pop().and_then(|part| Name::new(&part).ok());
+                match (tenant, kept) {
+                    (Some(tenant), Ok(kept)) => this.note(&tenant, &kept),
+                    (_, kept) => {
+                        let error = kept.err().map(tracing::field::display);
+                        tracing::error!(%key, error, "a quota cannot be read; the default counts");
+                    }
+                }
+            }
+        }
+    }
+
+    fn of(&self, tenant: &Name) -> Option<u32> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(tenant).and_then(|(_, rate)| *rate)
+    }
+
+    /// Notes a quota, unless a later one was noted already.
+    fn note(&self, tenant: &Name, quota: &Kept<Quota>) {
+        let rate = quota.record.own(Kind::RequestsPerSecond).map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
+        let mut rates = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let noted = rates.entry(tenant.clone()).or_default();
+        if quota.revision >= noted.0 {
+            *noted = (quota.revision, rate);
+        }
+    }
+}
 
 /// A quota with its use.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,7 +117,8 @@ impl Service {
             let mut change = Change::default();
             change.put(keys::quota(tenant), before.as_ref(), &quota)?;
             change.event(event);
-            self.records.commit(change).await?;
+            let revision = self.records.commit(change).await?;
+            self.own_rates.note(tenant, &Kept { revision, record: quota });
             self.quota_use(tenant).await
         };
         let result = self.records.attempt(work).await;
@@ -86,6 +132,12 @@ impl Service {
     pub async fn quota_of(&self, tenant: &Name) -> Result<Quota> {
         let own = self.records.get::<Quota>(&keys::quota(tenant)).await?.map(|kept| kept.record).unwrap_or_default();
         Ok(own.or(&self.options.quota))
+    }
+
+    /// The requests a second that a tenant's own quota allows; none if that says nothing, so that the default counts. A
+    /// look into memory.
+    pub fn own_request_rate(&self, tenant: &Name) -> Option<u32> {
+        self.own_rates.of(tenant)
     }
 
     /// What a tenant takes up.

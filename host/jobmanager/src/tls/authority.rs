@@ -33,6 +33,11 @@ pub struct Made {
 }
 
 impl Made {
+    /// The files of the data directory `data`, where none of them is new.
+    pub fn of(data: &Path) -> Self {
+        Self { folder: data.join("tls"), new_authority: false }
+    }
+
     /// The authority's certificate.
     pub fn ca(&self) -> PathBuf {
         self.folder.join(CA_FILE)
@@ -54,9 +59,8 @@ impl Made {
 /// # Errors
 /// `LG1055` if it cannot be written, `LG0850` if others may look into the folder or read a key.
 pub fn ensure(data: &Path, names: &[String]) -> Result<Made> {
-    let folder = data.join("tls");
-    private::directory(&folder)?;
-    let mut made = Made { folder, new_authority: false };
+    let mut made = Made::of(data);
+    private::directory(&made.folder)?;
     let ca_key = made.folder.join("ca.key");
     let authority = match std::fs::read_to_string(&ca_key) {
         Ok(pem) => {

@@ -66,7 +66,11 @@ pub fn uris(certificate: &CertificateDer<'_>) -> Vec<String> {
     certificate.valid_uri_names().map(str::to_owned).collect()
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+/// The certificates in a file of PEM: the server's own first, where it is that of a server.
+///
+/// # Errors
+/// `LG1053` if there is none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let pem = read(path, false)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match all {

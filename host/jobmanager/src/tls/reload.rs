@@ -1,7 +1,7 @@
 //! The configuration of TLS as it is now. Each connection takes it anew, so that new files count from the next one on.
 
 use super::authority::{self, Made};
-use super::{material, provider};
+use super::{Secured, material, provider};
 use crate::config::Config;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
@@ -55,11 +55,6 @@ impl Reloading {
         Ok((Self { source, now }, made))
     }
 
-    /// TLS for a connection that begins now.
-    pub fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).0)
-    }
-
     /// Takes new files if there are any; whether it did. If they cannot be used, the former ones go on.
     ///
     /// # Errors
@@ -75,6 +70,12 @@ impl Reloading {
         let config = Arc::new(self.source.load()?);
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = (config, stamp);
         Ok(true)
+    }
+}
+
+impl Secured for Reloading {
+    fn current(&self) -> Result<Arc<ServerConfig>> {
+        Ok(Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).0))
     }
 }
 

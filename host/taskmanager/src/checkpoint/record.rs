@@ -4,6 +4,7 @@ use crate::durable;
 use crate::sink::{Prepared, RunId};
 use crate::source::Split;
 use lockgate_core::error::code;
+use lockgate_core::plane::{Position, Progress};
 use lockgate_core::{Digest, Error, Name, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,26 +52,6 @@ pub struct Record {
     pub prepared: Vec<Output>,
     /// Whether the run is over.
     pub finished: bool,
-}
-
-/// How far a split has been read.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    /// The content that the position points into.
-    pub fingerprint: String,
-    /// Where reading goes on.
-    pub position: Position,
-}
-
-/// A place in a split.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Position {
-    /// Opaque to everyone but the decoder that made it; at most [`MAX_POSITION`] bytes.
-    At(#[serde(with = "base64_bytes")] Vec<u8>),
-    /// Behind the last record.
-    Finished,
 }
 
 /// Prepared output with the node that it belongs to.
@@ -226,20 +207,6 @@ impl Record {
 
 const KIND: &str = "checkpoint";
 
-mod base64_bytes {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,7 +270,7 @@ mod tests {
     fn refuses_changes_that_contradict_it() {
         let record = Record::begin(&job()).unwrap();
         let record = record.with(vec![change(0, 2, &[("a", finished("1"))])]).unwrap();
-        let foreign = Output { node: node("out"), prepared: Prepared { epoch: 3, slot: 1, bytes: 1 } };
+        let foreign = Output { node: node("out"), prepared: Prepared { epoch: 3, slot: 1, bytes: 1, lease: 0 } };
         for wrong in [
             change(0, 2, &[]),
             change(0, 1, &[]),
@@ -339,12 +306,14 @@ mod tests {
 
     fn record() -> impl Strategy<Value = Record> {
         let splits = prop::collection::btree_map(".{0,12}", progress(), 0..6);
-        let prepared = prop::collection::vec((any::<u64>(), any::<u32>(), any::<u64>()), 0..4);
+        let prepared = prop::collection::vec((any::<u64>(), any::<u32>(), any::<u64>(), 0..3_u64), 0..4);
         let epochs = prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..4);
         (splits, prepared, epochs, any::<bool>(), any::<u64>()).prop_map(
             |(splits, prepared, epochs, finished, started)| {
-                let output =
-                    |(epoch, slot, bytes)| Output { node: node("out"), prepared: Prepared { epoch, slot, bytes } };
+                let output = |(epoch, slot, bytes, lease)| Output {
+                    node: node("out"),
+                    prepared: Prepared { epoch, slot, bytes, lease },
+                };
                 Record {
                     splits: BTreeMap::from([(node("in"), splits)]),
                     prepared: prepared.into_iter().map(output).collect(),

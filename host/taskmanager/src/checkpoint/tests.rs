@@ -64,7 +64,7 @@ impl Job {
     fn sinks(&self, state: &State) -> Sinks {
         let volume = Volume::open(name("v"), self.root.path()).unwrap();
         let sink = |node: &str| -> Box<dyn Sink> {
-            Box::new(FileSink::new(volume.folder("out").unwrap(), &name(node), &state.record().run, "txt"))
+            Box::new(FileSink::new(volume.folder("out").unwrap(), &name(node), &state.record().run, 0, "txt"))
         };
         BTreeMap::from([(name("even"), sink("even")), (name("odd"), sink("odd"))])
     }
@@ -285,7 +285,7 @@ fn a_change_that_is_refused_leaves_the_state_usable() {
     let (mut state, _) = State::open(&job.state(), &identity()).unwrap();
     let sinks = job.sinks(&state);
     state.recover(&sinks).unwrap();
-    let prepared = Prepared { epoch: 1, slot: 0, bytes: 1 };
+    let prepared = Prepared { epoch: 1, slot: 0, bytes: 1, lease: 0 };
     let unknown = Output { node: name("unknown"), prepared };
     let change = |prepared| vec![Change { slot: 0, epoch: 1, splits: Vec::new(), prepared }];
     assert_eq!(state.commit(change(vec![unknown]), &sinks).unwrap_err().code(), code::INTERNAL);

@@ -1,15 +1,19 @@
-//! What the slots of a run share: the splits that are left, the sinks, and the one record of commits.
+//! What the slots of a run share: the sources, the sinks, and the one record of commits.
+//!
+//! Wherever the record is kept, a slot reads only what this machine's own listing of the source has: what a record names
+//! is looked up there, and once more in a new listing, since another TaskManager may have listed later.
 
-use crate::checkpoint::{Change, Output, Pending, Position, Progress, State};
+use crate::checkpoint::{Change, Output, Pending, Position, Progress};
 use crate::job::Report;
+use crate::ledger::{Ledger, Listing};
 use crate::sink::{Prepared, Sinks, Writer};
 use crate::source::{Bytes, Source, Split};
 use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::{Error, Name, Result};
 use lockgate_executor::protocol::{SplitPosition, Usage};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A slot's writers by the plan's indexes of their sinks.
 pub(super) type Writers = BTreeMap<u32, Box<dyn Writer>>;
@@ -18,20 +22,13 @@ pub(super) type Writers = BTreeMap<u32, Box<dyn Writer>>;
 pub(super) struct Coordinator {
     sources: BTreeMap<u32, Box<dyn Source>>,
     sinks: Sinks,
-    /// All splits of the run, by source.
-    splits: Vec<(u32, Vec<Split>)>,
     /// By the plan's index.
     names: Vec<Name>,
-    shared: Mutex<Shared>,
-}
-
-struct Shared {
-    state: State,
-    left: VecDeque<(u32, Pending)>,
-    /// What the position of every split that was handed out points into.
-    fingerprints: BTreeMap<(u32, String), String>,
-    /// Splits that are not finished.
-    open: usize,
+    /// Splits without an end.
+    endless: usize,
+    /// All splits that were found, by source and name.
+    listed: Mutex<BTreeMap<(u32, String), Split>>,
+    ledger: Box<dyn Ledger>,
 }
 
 /// A split on its way to a slot.
@@ -47,31 +44,29 @@ impl Coordinator {
         plan: &Plan,
         sources: BTreeMap<u32, Box<dyn Source>>,
         sinks: Sinks,
-        state: State,
-    ) -> Result<Self> {
+        listing: &Listing,
+        ledger: Box<dyn Ledger>,
+    ) -> Self {
         let names: Vec<Name> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-        let mut splits = Vec::with_capacity(sources.len());
-        for (at, source) in &sources {
-            let name = name(&names, *at)?;
-            splits.push((*at, source.splits().map_err(|error| error.at(name.as_str()))?));
-        }
-        let left = pending(&names, &splits, &state)?;
-        let open = left.len();
-        let shared = Shared { state, left, fingerprints: BTreeMap::new(), open };
-        Ok(Self { sources, sinks, splits, names, shared: Mutex::new(shared) })
+        // Both are in the plan's order.
+        let listed = || sources.iter().zip(listing).map(|((at, source), (_, splits))| (*at, source, splits));
+        let endless = listed().filter(|(_, source, _)| source.endless()).map(|(_, _, splits)| splits.len()).sum();
+        let by_name = |(at, _, splits)| {
+            let splits: &Vec<Split> = splits;
+            splits.iter().map(move |split| ((at, split.name.clone()), split.clone()))
+        };
+        let listed = Mutex::new(listed().flat_map(by_name).collect());
+        Self { sources, sinks, names, endless, listed, ledger }
     }
 
     /// Takes back every split that was handed out and is not committed to its end, for slots that begin again.
     pub(super) fn begin_again(&self) -> Result<()> {
-        let mut shared = self.lock();
-        shared.left = pending(&self.names, &self.splits, &shared.state)?;
-        shared.open = shared.left.len();
-        Ok(())
+        self.ledger.begin_again(&self.sinks)
     }
 
     /// How often something was committed.
     pub(super) fn commits(&self) -> u64 {
-        self.lock().state.record().commits
+        self.ledger.commits()
     }
 
     /// Whether what was read can be read again.
@@ -79,10 +74,9 @@ impl Coordinator {
         self.sources.values().all(|source| source.resumable())
     }
 
-    /// How many splits are to be read, and their bytes if all are known.
+    /// How many splits were to be read when the run began, and their bytes if all are known.
     pub(super) fn outlook(&self) -> (usize, Option<u64>) {
-        let shared = self.lock();
-        (shared.left.len(), shared.left.iter().map(|(_, pending)| pending.split.size).sum())
+        self.ledger.left()
     }
 
     /// Refuses a number of slots with which some splits would never be read: one without an end keeps its slot.
@@ -90,11 +84,10 @@ impl Coordinator {
     /// # Errors
     /// `LG0812`.
     pub(super) fn check_slots(&self, slots: u32) -> Result<()> {
-        let shared = self.lock();
-        let endless = |(at, _): &&(u32, Pending)| self.sources.get(at).is_some_and(|source| source.endless());
-        let kept = shared.left.iter().filter(endless).count();
-        let others = shared.left.len() - kept;
-        let needed = kept + others.min(1);
+        // One without an end is never finished.
+        let kept = self.endless;
+        let others = self.ledger.left().0.saturating_sub(kept);
+        let needed = kept.saturating_add(others.min(1));
         if kept == 0 || slots as usize >= needed {
             return Ok(());
         }
@@ -112,19 +105,42 @@ impl Coordinator {
                 writers.insert(at, sink.writer(slot).map_err(|error| error.at(node.name.as_str()))?);
             }
         }
-        Ok((writers, self.lock().state.record().next_epoch(slot).saturating_sub(1)))
+        Ok((writers, self.ledger.last(slot)))
     }
 
-    /// The next split that nobody reads.
-    pub(super) fn next_split(&self) -> Result<Option<NextSplit>> {
-        let Some((source, pending)) = self.lock().left.pop_front() else { return Ok(None) };
+    /// The next split that nobody reads, for `slot`.
+    pub(super) fn next_split(&self, slot: u32) -> Result<Option<NextSplit>> {
+        let Some((node, Pending { split, position })) = self.ledger.claim(slot)? else { return Ok(None) };
+        let source = self.find(&node, &split)?;
         let connected =
             self.sources.get(&source).ok_or_else(|| Error::new(code::INTERNAL, format!("no source {source}")))?;
         // Opened outside of the lock: a slow file system holds up this slot alone.
-        let bytes = connected.open(&pending.split).map_err(|error| error.at(pending.split.name.clone()))?;
-        let Pending { split, position } = pending;
-        self.lock().fingerprints.insert((source, split.name.clone()), split.fingerprint);
+        let bytes = connected.open(&split).map_err(|error| error.at(split.name.clone()))?;
         Ok(Some(NextSplit { source, name: split.name, bytes, position }))
+    }
+
+    /// The source of a split that it has listed just so.
+    ///
+    /// # Errors
+    /// `LG1440` if it has not; as [`Source::splits`] if it cannot be listed again.
+    fn find(&self, node: &Name, split: &Split) -> Result<u32> {
+        let wrong = |cause: String| Error::new(code::RECORD_UNBELIEVED, cause).at(node.as_str());
+        let source = self.sources.iter().find(|(at, _)| self.names.get(**at as usize) == Some(node));
+        let (at, source) = source.ok_or_else(|| wrong(format!("{node} is not a source of the job")))?;
+        let key = (*at, split.name.clone());
+        let mut known = self.lock().get(&key).cloned();
+        if known.is_none() {
+            let listed = source.splits().map_err(|error| error.at(node.as_str()))?;
+            known = listed.into_iter().find(|listed| listed.name == split.name);
+            if let Some(split) = &known {
+                self.lock().insert(key, split.clone());
+            }
+        }
+        match known {
+            Some(known) if known == *split => Ok(*at),
+            Some(_) => Err(wrong(format!("{:?} has other content here than is recorded", split.name))),
+            None => Err(wrong(format!("{:?} is none of the source's splits", split.name))),
+        }
     }
 
     /// Makes an epoch of a slot durable: positions and outputs together.
@@ -135,46 +151,29 @@ impl Coordinator {
         splits: Vec<SplitPosition>,
         prepared: Vec<(u32, Prepared)>,
     ) -> Result<()> {
-        let mut shared = self.lock();
-        let finished = splits.iter().filter(|split| split.finished).count();
         let mut progress = Vec::with_capacity(splits.len());
         for split in splits {
             let key = (split.source, split.name);
-            let fingerprint = shared.fingerprints.get(&key).cloned().unwrap_or_default();
+            let fingerprint = self.lock().get(&key).map(|split| split.fingerprint.clone()).unwrap_or_default();
             let position = if split.finished { Position::Finished } else { Position::At(split.position) };
-            progress.push((name(&self.names, key.0)?.clone(), key.1, Progress { fingerprint, position }));
+            progress.push((self.name(key.0)?.clone(), key.1, Progress { fingerprint, position }));
         }
-        let outputs =
-            prepared.into_iter().map(|(at, prepared)| Ok(Output { node: name(&self.names, at)?.clone(), prepared }));
+        let outputs = prepared.into_iter().map(|(at, prepared)| Ok(Output { node: self.name(at)?.clone(), prepared }));
         let change = Change { slot, epoch, splits: progress, prepared: outputs.collect::<Result<_>>()? };
-        shared.state.commit(vec![change], &self.sinks)?;
-        shared.open = shared.open.saturating_sub(finished);
-        Ok(())
+        self.ledger.commit(change, &self.sinks)
     }
 
     /// Notes how the run ended.
     pub(super) fn settle(&self, slots: Vec<Usage>) -> Result<Report> {
-        let mut shared = self.lock();
-        let finished = shared.open == 0;
-        shared.state.settle(finished)?;
-        Ok(Report { slots, finished })
+        Ok(Report { slots, finished: self.ledger.settle()? })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn name(&self, at: u32) -> Result<&Name> {
+        let name = self.names.get(at as usize);
+        name.ok_or_else(|| Error::new(code::INTERNAL, format!("node {at} is not in the plan")))
     }
-}
 
-/// What is left of these splits.
-fn pending(names: &[Name], splits: &[(u32, Vec<Split>)], state: &State) -> Result<VecDeque<(u32, Pending)>> {
-    let mut left = VecDeque::new();
-    for (at, splits) in splits {
-        let pending = state.record().pending(name(names, *at)?, splits.clone())?;
-        left.extend(pending.into_iter().map(|pending| (*at, pending)));
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(u32, String), Split>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Ok(left)
-}
-
-fn name(names: &[Name], at: u32) -> Result<&Name> {
-    names.get(at as usize).ok_or_else(|| Error::new(code::INTERNAL, format!("node {at} is not in the plan")))
 }

@@ -3,8 +3,9 @@
 //! Whatever comes from the slot may be hostile. An input must have been granted to this slot, a sink must be one of the
 //! plan's, an epoch the open one, a split one that this slot was given; anything else ends the slot.
 
+use super::budget::Budget;
 use super::coordinator::{Coordinator, Writers};
-use super::{Event, Events};
+use super::{Event, Events, Stop};
 use crate::checkpoint::MAX_POSITION;
 use crate::source::Bytes;
 use lockgate_core::error::code;
@@ -15,6 +16,8 @@ use lockgate_executor::protocol::{
     ASSIGNMENT, Ask, Commit, End, LogLine, REGION_BYTES, SplitGrant, Usage, VERSION, Verb, payload,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The first input number of splits; the assignment has a lower one.
 const FIRST_SPLIT: u32 = 1 << 16;
@@ -34,31 +37,35 @@ impl From<Error> for Stopped {
     }
 }
 
+/// What the slots of an attempt are served with.
+pub(super) struct Service {
+    /// What they are to do.
+    pub(super) task: Vec<u8>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) fuel_per_second: Option<u64>,
+    pub(super) events: Events,
+    pub(super) stop: Stop,
+}
+
 /// Serves a slot until it ends.
 ///
 /// # Errors
 /// Why: what the slot said in its last words, a breach of the protocol, a connector's failure, the executor's death.
-pub(super) fn serve(
-    slot: u32,
-    mut handle: SlotHandle,
-    task: &[u8],
-    plan: &Plan,
-    coordinator: &Coordinator,
-    events: &Events,
-) -> Result<Usage, Stopped> {
-    let (writers, committed) = coordinator.writers(plan, slot)?;
+pub(super) fn serve(slot: u32, mut handle: SlotHandle, service: &Service) -> Result<Usage, Stopped> {
+    let (writers, committed) = service.coordinator.writers(&service.plan, slot)?;
     let mut served = Served {
         slot,
-        task,
-        plan,
-        coordinator,
-        events,
+        service,
         writers,
         committed,
         epoch: 1,
         split: None,
         splits: 0,
         granted: BTreeSet::new(),
+        budget: service.fuel_per_second.map(Budget::new),
+        began: Instant::now(),
+        waited: Duration::ZERO,
         buffer: Vec::new(),
     };
     while let Some(ask) = handle.receive()? {
@@ -102,11 +109,7 @@ fn wind_down(mut handle: SlotHandle, error: &Error) -> Result<()> {
 
 struct Served<'a> {
     slot: u32,
-    /// What it is to do.
-    task: &'a [u8],
-    plan: &'a Plan,
-    coordinator: &'a Coordinator,
-    events: &'a Events,
+    service: &'a Service,
     /// By the plan's index.
     writers: Writers,
     /// The last epoch that was committed before this slot started; its own epochs count from there.
@@ -119,6 +122,10 @@ struct Served<'a> {
     splits: u32,
     /// The splits given to this slot that are not committed as finished, as (source, name).
     granted: BTreeSet<(u32, String)>,
+    budget: Option<Budget>,
+    began: Instant,
+    /// How long the slot has waited for its commits and its budget.
+    waited: Duration,
     buffer: Vec<u8>,
 }
 
@@ -148,24 +155,26 @@ impl Served<'_> {
             Verb::Commit { epoch } => {
                 self.open_epoch(epoch)?;
                 let commit: Commit = payload::read(&handle.bytes(ask)?)?;
-                commit.usage.check(self.plan)?;
-                self.commit(commit)?;
+                commit.usage.check(&self.service.plan)?;
+                let usage = self.commit(commit)?;
+                self.hold_back(&usage);
                 handle.answer(ask, 0, &[])?;
             }
             Verb::Log => {
-                let lines = LogLine::checked(payload::read(&handle.bytes(ask)?)?, self.plan)?;
+                let lines = LogLine::checked(payload::read(&handle.bytes(ask)?)?, &self.service.plan)?;
                 handle.answer(ask, 0, &[])?;
-                self.events.send(Event::Log { slot: self.slot, lines });
+                self.service.events.send(Event::Log { slot: self.slot, lines });
             }
             Verb::Usage => {
                 let usage: Usage = payload::read(&handle.bytes(ask)?)?;
-                usage.check(self.plan)?;
+                usage.check(&self.service.plan)?;
+                self.hold_back(&usage);
                 handle.answer(ask, 0, &[])?;
-                self.events.send(Event::Usage { slot: self.slot, usage });
+                self.service.events.send(Event::Usage { slot: self.slot, usage, waited: self.waited });
             }
             Verb::End => {
                 let end: End = payload::read(&handle.bytes(ask)?)?;
-                end.usage.check(self.plan)?;
+                end.usage.check(&self.service.plan)?;
                 return Ok(Some(end));
             }
         }
@@ -176,8 +185,8 @@ impl Served<'_> {
     fn read(&mut self, input: u32, offset: u64, length: usize) -> Result<usize> {
         self.buffer.resize(length.min(REGION_BYTES), 0);
         if input == ASSIGNMENT {
-            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.task.len());
-            let part = self.task.get(from..).unwrap_or_default();
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.service.task.len());
+            let part = self.service.task.get(from..).unwrap_or_default();
             let read = part.len().min(self.buffer.len());
             self.buffer.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
             return Ok(read);
@@ -206,7 +215,7 @@ impl Served<'_> {
 
     fn next_split(&mut self) -> Result<Option<SplitGrant>> {
         self.split = None;
-        let Some(next) = self.coordinator.next_split()? else { return Ok(None) };
+        let Some(next) = self.service.coordinator.next_split(self.slot)? else { return Ok(None) };
         let input = FIRST_SPLIT + self.splits;
         self.splits += 1;
         self.granted.insert((next.source, next.name.clone()));
@@ -215,7 +224,8 @@ impl Served<'_> {
         Ok(Some(SplitGrant { input, source: next.source, name: next.name, size, position: next.position }))
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<()> {
+    /// Commits; the counters that came along.
+    fn commit(&mut self, commit: Commit) -> Result<Usage> {
         // Output without progress would be written again by the next run.
         if commit.splits.is_empty() {
             return Err(foreign("a commit of no split".into()));
@@ -236,10 +246,25 @@ impl Served<'_> {
         for (at, writer) in &mut self.writers {
             prepared.extend(writer.prepare(epoch)?.map(|output| (*at, output)));
         }
-        self.coordinator.commit(self.slot, epoch, commit.splits, prepared)?;
-        self.events.send(Event::Committed { slot: self.slot, epoch, usage: commit.usage });
+        let begun = Instant::now();
+        self.service.coordinator.commit(self.slot, epoch, commit.splits, prepared)?;
+        self.waited = self.waited.saturating_add(begun.elapsed());
+        let usage = commit.usage.clone();
+        self.service.events.send(Event::Committed { slot: self.slot, epoch, usage, waited: self.waited });
         self.epoch += 1;
-        Ok(())
+        Ok(commit.usage)
+    }
+
+    /// Holds back a slot that is over its budget of fuel. It has not been answered yet: this is the TaskManager's time, and the
+    /// watchdog does not count it.
+    fn hold_back(&mut self, usage: &Usage) {
+        let Some(budget) = &mut self.budget else { return };
+        let time = budget.hold(usage, self.began.elapsed());
+        if !time.is_zero() {
+            let begun = Instant::now();
+            self.service.stop.hold_back(time);
+            self.waited = self.waited.saturating_add(begun.elapsed());
+        }
     }
 
     fn open_epoch(&self, epoch: u64) -> Result<()> {

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::checkpoint::{Change, Position, Progress};
+use crate::ledger::Local;
 use crate::sink::Sinks;
+use crate::source::{self, Source};
 use lockgate_core::limits::Limits;
 use lockgate_core::plan::{
     Compression, Edge, Format, FormatKind, Nexmark, NexmarkTable, Node, OnError, Output, Sink, SinkConnector,
@@ -14,6 +16,7 @@ use lockgate_executor::testing;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
 fn name(text: &str) -> Name {
@@ -107,11 +110,12 @@ impl World {
     fn options<'a>(
         &'a self,
         executors: &'a Executors,
-        state: &'a Path,
+        state: &'a std::path::Path,
         parallelism: u32,
         events: Events,
     ) -> RunOptions<'a> {
-        RunOptions { executors, volumes: &self.volumes, state, parallelism, fresh: false, events }
+        let (record, share) = (Kept::Here { state, fresh: false }, Share::whole(parallelism));
+        RunOptions { executors, volumes: &self.volumes, record, share, fuel_per_second: None, events }
     }
 
     fn finish(&self, parallelism: u32) -> Report {
@@ -155,7 +159,7 @@ fn every_record_is_written_once_by_however_many_slots() {
 fn a_run_that_crashed_behind_its_last_commit_is_done() {
     let world = World::plain();
     world.numbers("in/a", 0..3);
-    let splits = sources(&world.job.plan, &world.volumes, &Stop::default()).unwrap()[&0].splits().unwrap();
+    let splits = begin::sources(&world.job.plan, &world.volumes, &Stop::default()).unwrap()[&0].splits().unwrap();
     let (mut state, _) = State::open(&world.state(), &world.job.identity).unwrap();
     state.recover(&sinks(&world, &state)).unwrap();
     let ended = |split: &source::Split| {
@@ -294,28 +298,39 @@ fn a_slot_that_fails_wakes_those_that_wait_for_a_stream() {
     let (mut state, _) = State::open(&world.state(), &world.job.identity).unwrap();
     let sinks = sinks(&world, &state);
     state.recover(&sinks).unwrap();
-    let coordinator = Arc::new(Coordinator::new(&world.job.plan, sources, sinks, state).unwrap());
+    let coordinator = Arc::new(coordinator(&world, sources, sinks, state));
     let (executors, root) = (testing::executors(2), world.state());
     let options = world.options(&executors, &root, 2, silent());
-    let failed =
-        block_on(attempt(&world.job, &executors.of(&name("acme")).unwrap(), 2, 0, &coordinator, &options, &stop))
-            .err()
-            .unwrap();
+    let failed = block_on(attempt(
+        &world.job,
+        &executors.of(&name("acme")).unwrap(),
+        Share::whole(2),
+        0,
+        &coordinator,
+        &options,
+        &stop,
+    ))
+    .err()
+    .unwrap();
     assert_eq!((failed.error.code(), failed.died), (code::BAD_RECORD, false));
     assert!(told.load(Ordering::Relaxed), "the stream was waited for in vain");
 }
 
 /// The sinks of a world's job.
 pub(super) fn sinks(world: &World, state: &State) -> Sinks {
-    let mut sinks = Sinks::new();
-    for node in &world.job.plan.nodes {
-        if let NodeKind::Sink(sink) = &node.kind {
-            let spool = state.spool().unwrap();
-            let connected = sink::connect(&node.name, sink, &state.record().run, &world.volumes, spool).unwrap();
-            sinks.insert(node.name.clone(), connected);
-        }
-    }
-    sinks
+    begin::sinks(&world.job.plan, &state.record().run, 0, &world.volumes, || state.spool().map(Some)).unwrap()
+}
+
+/// What the slots of a job share that runs alone.
+pub(super) fn coordinator(
+    world: &World,
+    sources: BTreeMap<u32, Box<dyn Source>>,
+    sinks: Sinks,
+    state: State,
+) -> Coordinator {
+    let listing = begin::listing(&world.job.plan, &sources).unwrap();
+    let ledger = Local::new(state, listing.clone()).unwrap();
+    Coordinator::new(&world.job.plan, sources, sinks, &listing, Box::new(ledger))
 }
 
 #[test]
@@ -331,10 +346,10 @@ fn slots_that_splits_would_wait_for_in_vain_are_refused() {
         let plan = &world.job.plan;
         let mut all = BTreeMap::from([(1, nexmark(splits))]);
         if files > 0 {
-            all.append(&mut sources(plan, &world.volumes, &Stop::default()).unwrap());
+            all.append(&mut begin::sources(plan, &world.volumes, &Stop::default()).unwrap());
         }
         let (state, _) = State::open(&world.state(), &world.job.identity).unwrap();
-        let coordinator = Coordinator::new(plan, all, Sinks::new(), state).unwrap();
+        let coordinator = coordinator(&world, all, Sinks::new(), state);
         let refused = coordinator.check_slots(enough - 1).unwrap_err();
         assert_eq!(refused.code(), code::SPLITS_STARVE);
         assert!(refused.cause().contains(&format!("need {enough} slots")), "{refused}");

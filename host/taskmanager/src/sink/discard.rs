@@ -1,6 +1,6 @@
 //! Nowhere: for measurements, and for what a job has to name but nobody wants. It counts.
 
-use super::{Prepared, Sink, Writer};
+use super::{Leftovers, Prepared, Sink, Writer};
 use lockgate_core::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,11 @@ impl Sink for DiscardSink {
         Ok(())
     }
 
-    fn recover(&self, _committed: &[Prepared]) -> Result<()> {
+    fn sweep(&self, _leftovers: &Leftovers) -> Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, _prepared: &Prepared) -> Result<()> {
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! a dot sees whole committed files only. Nothing is ever overwritten.
 
 use super::staging::Staging;
-use super::{Prepared, RunId, Sink, Writer};
+use super::{Leftovers, Prepared, RunId, Sink, Writer};
 use cap_std::fs::Dir;
 use lockgate_core::{Name, Result};
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use std::sync::Arc;
 pub struct FileSink(Arc<Staging>);
 
 impl FileSink {
-    /// The sink of node `node` in `folder`; its files end in `.ENDING`.
-    pub fn new(folder: Dir, node: &Name, run: &RunId, ending: &str) -> Self {
-        Self(Arc::new(Staging::new(folder, node, run, ending)))
+    /// The sink of node `node` in `folder`, for what is written under the lease `lease` (0 without one); its files end in
+    /// `.ENDING`.
+    pub fn new(folder: Dir, node: &Name, run: &RunId, lease: u64, ending: &str) -> Self {
+        Self(Arc::new(Staging::new(folder, node, run, lease, ending)))
     }
 }
 
@@ -34,9 +35,12 @@ impl Sink for FileSink {
         self.0.sync()
     }
 
-    fn recover(&self, committed: &[Prepared]) -> Result<()> {
-        self.commit(committed)?;
-        self.0.sweep()
+    fn sweep(&self, leftovers: &Leftovers) -> Result<()> {
+        self.0.sweep(leftovers)
+    }
+
+    fn discard(&self, prepared: &Prepared) -> Result<()> {
+        self.0.discard(prepared)
     }
 }
 
@@ -59,8 +63,12 @@ mod tests {
         }
 
         fn sink(&self, node: &str) -> FileSink {
+            self.leased(node, 0)
+        }
+
+        fn leased(&self, node: &str, lease: u64) -> FileSink {
             let volume = Volume::open("v".parse().unwrap(), self.root.path()).unwrap();
-            FileSink::new(volume.folder("out").unwrap(), &node.parse().unwrap(), &self.run, "json")
+            FileSink::new(volume.folder("out").unwrap(), &node.parse().unwrap(), &self.run, lease, "json")
         }
 
         fn names(&self) -> Vec<String> {
@@ -69,6 +77,11 @@ mod tests {
                 entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
             names.sort();
             names
+        }
+
+        /// The name under which output waits that was written without a lease.
+        fn waiting(&self, node: &str, slot: u32, epoch: u64) -> String {
+            format!(".{node}-{}-0-{slot:05}-{epoch:08}.json.tmp", self.run)
         }
 
         fn folder(&self) -> std::path::PathBuf {
@@ -153,7 +166,7 @@ mod tests {
         let sink = fixture.sink("late");
         let prepared = prepare(&sink, 0, 1, "ours");
         let name = format!("late-{}-00000-00000001.json", fixture.run);
-        fs::hard_link(fixture.folder().join(format!(".{name}.tmp")), fixture.folder().join(&name)).unwrap();
+        fs::hard_link(fixture.folder().join(&fixture.waiting("late", 0, 1)), fixture.folder().join(&name)).unwrap();
         sink.commit(&[prepared]).unwrap();
         assert_eq!(fixture.names(), [name]);
     }
@@ -162,7 +175,7 @@ mod tests {
     fn notices_prepared_output_that_was_touched() {
         let fixture = Fixture::new();
         let sink = fixture.sink("late");
-        let temporary = format!(".late-{}-00000-00000001.json.tmp", fixture.run);
+        let temporary = fixture.waiting("late", 0, 1);
         let touches: [fn(&Path); 4] = [
             |path| fs::remove_file(path).unwrap(),
             |path| fs::write(path, "x").unwrap(),
@@ -179,7 +192,7 @@ mod tests {
             let prepared = prepare(&sink, 0, 1, "ours");
             touch(&fixture.folder().join(&temporary));
             assert_eq!(sink.commit(&[prepared]).unwrap_err().code(), code::OUTPUT_LOST);
-            sink.recover(&[]).unwrap();
+            sink.sweep(&Leftovers::All).unwrap();
         }
     }
 
@@ -191,16 +204,17 @@ mod tests {
         let committed = prepare(&sink, 0, 2, "committed");
         prepare(&sink, 0, 3, "orphan");
         prepare(&other_node, 0, 3, "of another node");
-        let foreign = [".late-0123456789abcdef-00000-00000001.json.tmp", ".hidden", "visible.tmp"];
+        let foreign = [".late-0123456789abcdef-0-00000-00000001.json.tmp", ".hidden", "visible.tmp"];
         for name in foreign {
             fs::write(fixture.folder().join(name), "x").unwrap();
         }
         for _ in 0..2 {
-            sink.recover(&[committed]).unwrap();
+            sink.commit(&[committed]).unwrap();
+            sink.sweep(&Leftovers::All).unwrap();
         }
         let mut expected: Vec<String> = foreign.iter().map(|name| (*name).to_owned()).collect();
         expected.push(format!("late-{}-00000-00000002.json", fixture.run));
-        expected.push(format!(".late-dead-{}-00000-00000003.json.tmp", fixture.run));
+        expected.push(fixture.waiting("late-dead", 0, 3));
         expected.sort();
         assert_eq!(fixture.names(), expected);
     }

@@ -1,9 +1,14 @@
 //! Output that waits as hidden files in a folder until its epoch is committed.
 //!
-//! The file of a node's slot and epoch is `.NODE-RUN-SLOT-EPOCH.ENDING.tmp` while it waits. The run's id, which is
-//! random, makes the names of other nodes and other runs distinct, and says which leftovers are ours to delete.
+//! The file of a node's slot and epoch is `.NODE-RUN-LEASE-SLOT-EPOCH.ENDING.tmp` while it waits. The run's id, which is
+//! random, makes the names of other nodes and other runs distinct, and says which leftovers are ours to delete. The epoch of
+//! the lease keeps who still writes under an earlier one apart from its successor: only the record knows which of both
+//! counts, and the final name, without the lease, is that one's.
+//!
+//! Several TaskManagers may publish the same output at once, and one that is late may do so again: whoever finds that it
+//! waits no more looks for its final name.
 
-use super::{Prepared, RunId, Writer};
+use super::{Leftovers, Prepared, RunId, Writer};
 use crate::durable;
 use cap_std::fs::{Dir, File, MetadataExt, OpenOptions};
 use lockgate_core::error::code;
@@ -19,12 +24,14 @@ pub(super) struct Staging {
     folder: Dir,
     /// `NODE-RUN-`
     prefix: String,
+    /// The epoch of the lease under which is written.
+    lease: u64,
     ending: String,
 }
 
 impl Staging {
-    pub(super) fn new(folder: Dir, node: &Name, run: &RunId, ending: &str) -> Self {
-        Self { folder, prefix: format!("{node}-{run}-"), ending: ending.to_owned() }
+    pub(super) fn new(folder: Dir, node: &Name, run: &RunId, lease: u64, ending: &str) -> Self {
+        Self { folder, prefix: format!("{node}-{run}-"), lease, ending: ending.to_owned() }
     }
 
     /// A writer for `slot`.
@@ -38,7 +45,7 @@ impl Staging {
     /// # Errors
     /// `LG0822` if it is not a file as long as it was.
     pub(super) fn waiting(&self, prepared: &Prepared) -> Result<Option<String>> {
-        let temporary = self.temporary(prepared.slot, prepared.epoch);
+        let temporary = self.temporary(prepared.lease, prepared.slot, prepared.epoch);
         match self.folder.symlink_metadata(&temporary) {
             Ok(metadata) if metadata.is_file() && metadata.len() == prepared.bytes => Ok(Some(temporary)),
             Ok(_) => {
@@ -56,42 +63,55 @@ impl Staging {
     /// `LG0820` to `LG0822`.
     pub(super) fn publish(&self, prepared: &Prepared) -> Result<()> {
         let last = self.name(prepared.slot, prepared.epoch);
-        let Some(temporary) = self.waiting(prepared)? else {
-            return match self.folder.symlink_metadata(&last) {
-                Ok(_) => Ok(()),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Err(Error::new(code::OUTPUT_LOST, format!("neither {last} nor its temporary file is there")))
-                }
-                Err(error) => Err(failed(&last, &error)),
-            };
-        };
+        let Some(temporary) = self.waiting(prepared)? else { return self.published(&last) };
         match rustix::fs::renameat_with(&self.folder, &temporary, &self.folder, &last, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             // A file system that cannot do so; a link refuses to overwrite as well.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.publish_by_link(&temporary, &last),
             Err(Errno::EXIST) => self.settle_existing(&temporary, &last),
+            // Somebody else has published it since.
+            Err(Errno::NOENT) => self.published(&last),
             Err(errno) => Err(failed(&last, &errno.into())),
         }
+    }
+
+    /// Whether output that does not wait any more has its final name.
+    fn published(&self, last: &str) -> Result<()> {
+        if self.identity(last)?.is_some() {
+            return Ok(());
+        }
+        Err(Error::new(code::OUTPUT_LOST, format!("neither {last} nor its temporary file is there")))
     }
 
     fn publish_by_link(&self, temporary: &str, last: &str) -> Result<()> {
         match self.folder.hard_link(temporary, &self.folder, last) {
             Ok(()) => self.remove(temporary),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.settle_existing(temporary, last),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.published(last),
             Err(error) => Err(failed(last, &error)),
         }
     }
 
-    /// Both names are there: either a crash came between link and unlink, or the final one is somebody else's.
+    /// The final name is there, and the other one was a moment ago: either a crash came between link and unlink, or
+    /// somebody else publishes it right now, or the final one is not ours.
     fn settle_existing(&self, temporary: &str, last: &str) -> Result<()> {
-        let identity = |name: &str| {
-            let metadata = self.folder.symlink_metadata(name).map_err(|error| failed(name, &error))?;
-            Ok::<_, Error>((metadata.dev(), metadata.ino()))
-        };
-        if identity(temporary)? == identity(last)? {
-            return self.remove(temporary);
+        match self.identity(temporary)? {
+            None => self.published(last),
+            waiting if waiting == self.identity(last)? => self.remove(temporary),
+            Some(_) => Err(Error::new(
+                code::OUTPUT_EXISTS,
+                format!("{last} is there already and is not the output of this job"),
+            )),
         }
-        Err(Error::new(code::OUTPUT_EXISTS, format!("{last} is there already and is not the output of this job")))
+    }
+
+    /// What tells a file from another; none if it is not there.
+    fn identity(&self, name: &str) -> Result<Option<(u64, u64)>> {
+        match self.folder.symlink_metadata(name) {
+            Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(name, &error)),
+        }
     }
 
     /// Opens a waiting file of a folder that is ours alone.
@@ -107,17 +127,30 @@ impl Staging {
         }
     }
 
-    /// Removes everything that this node in this run left waiting.
-    pub(super) fn sweep(&self) -> Result<()> {
-        let begin = format!(".{}", self.prefix);
+    /// Removes output that waits and is refused.
+    pub(super) fn discard(&self, prepared: &Prepared) -> Result<()> {
+        self.remove(&self.temporary(prepared.lease, prepared.slot, prepared.epoch))
+    }
+
+    /// Removes what this node in this run left waiting.
+    pub(super) fn sweep(&self, leftovers: &Leftovers) -> Result<()> {
         let list = |error: io::Error| failed("the sink's folder", &error);
         for entry in self.folder.entries().map_err(list)? {
             let name = entry.map_err(list)?.file_name();
-            if let Some(name) = name.to_str().filter(|name| name.starts_with(&begin) && name.ends_with(".tmp")) {
+            if let Some(name) = name.to_str()
+                && self.written(name).is_some_and(|(lease, slot)| leftovers.has(lease, slot))
+            {
                 self.remove(name)?;
             }
         }
         self.sync()
+    }
+
+    /// Under which lease and by which slot the waiting file `name` was written; none if it is not of this node and run.
+    fn written(&self, name: &str) -> Option<(u64, u32)> {
+        let rest = name.strip_prefix('.')?.strip_prefix(&self.prefix)?.strip_suffix(".tmp")?;
+        let mut parts = rest.splitn(3, '-');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     }
 
     /// Syncs the folder.
@@ -129,8 +162,8 @@ impl Staging {
         format!("{}{slot:05}-{epoch:08}.{}", self.prefix, self.ending)
     }
 
-    fn temporary(&self, slot: u32, epoch: u64) -> String {
-        format!(".{}.tmp", self.name(slot, epoch))
+    fn temporary(&self, lease: u64, slot: u32, epoch: u64) -> String {
+        format!(".{}{lease}-{slot:05}-{epoch:08}.{}.tmp", self.prefix, self.ending)
     }
 }
 
@@ -160,9 +193,10 @@ impl Writer for StagedWriter {
                 return Ok(None);
             };
             let synced = current.file.sync_all();
-            synced.map_err(|error| failed(&writer.staging.temporary(writer.slot, epoch), &error))?;
+            synced.map_err(|error| failed(&writer.temporary(epoch), &error))?;
             writer.staging.sync()?;
-            Ok(writer.current.take().map(|Current { bytes, .. }| Prepared { epoch, slot: writer.slot, bytes }))
+            let (slot, lease) = (writer.slot, writer.staging.lease);
+            Ok(writer.current.take().map(|Current { bytes, .. }| Prepared { epoch, slot, bytes, lease }))
         })
     }
 }
@@ -180,8 +214,12 @@ impl StagedWriter {
         work(self).inspect_err(|_| self.failed = true)
     }
 
+    fn temporary(&self, epoch: u64) -> String {
+        self.staging.temporary(self.staging.lease, self.slot, epoch)
+    }
+
     fn append(&mut self, epoch: u64, bytes: &[u8]) -> Result<()> {
-        let temporary = self.staging.temporary(self.slot, epoch);
+        let temporary = self.temporary(epoch);
         let current = match &mut self.current {
             Some(current) => current,
             empty => {
@@ -201,7 +239,7 @@ impl Drop for StagedWriter {
     /// What was not prepared is of no use; what a crash leaves instead, the next start sweeps.
     fn drop(&mut self) {
         if let Some(current) = &self.current {
-            let temporary = self.staging.temporary(self.slot, current.epoch);
+            let temporary = self.temporary(current.epoch);
             if let Err(error) = self.staging.remove(&temporary) {
                 tracing::warn!(%error, "a temporary file is left behind");
             }

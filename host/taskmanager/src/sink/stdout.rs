@@ -6,7 +6,7 @@
 //! bounded, however much an epoch writes.
 
 use super::staging::Staging;
-use super::{Prepared, RunId, Sink, Writer};
+use super::{Leftovers, Prepared, RunId, Sink, Writer};
 use cap_std::fs::Dir;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Name, Result};
@@ -22,7 +22,7 @@ pub struct StdoutSink {
 impl StdoutSink {
     /// The sink of node `node` that prints to `out`; `spool` is a private folder of the run's state.
     pub fn new(spool: Dir, node: &Name, run: &RunId, out: Box<dyn Write + Send>) -> Self {
-        Self { staging: Arc::new(Staging::new(spool, node, run, "out")), out: Mutex::new(out) }
+        Self { staging: Arc::new(Staging::new(spool, node, run, 0, "out")), out: Mutex::new(out) }
     }
 }
 
@@ -46,9 +46,12 @@ impl Sink for StdoutSink {
         Ok(())
     }
 
-    fn recover(&self, committed: &[Prepared]) -> Result<()> {
-        self.commit(committed)?;
-        self.staging.sweep()
+    fn sweep(&self, leftovers: &Leftovers) -> Result<()> {
+        self.staging.sweep(leftovers)
+    }
+
+    fn discard(&self, prepared: &Prepared) -> Result<()> {
+        self.staging.discard(prepared)
     }
 }
 
@@ -86,7 +89,8 @@ mod tests {
         sink.commit(&first).unwrap();
         let recorded = prepare(&sink, 0, 3, "c\n");
         prepare(&sink, 1, 3, "never\n");
-        sink.recover(&[recorded]).unwrap();
+        sink.commit(&[recorded]).unwrap();
+        sink.sweep(&Leftovers::All).unwrap();
         drop(sink);
         let mut printed = String::new();
         reader.read_to_string(&mut printed).unwrap();

@@ -21,7 +21,14 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("GET /api/v1/version",                                                  [200, 200, 200, 200, 200, 200, 200]),
     ("GET /api/v1/openapi.json",                                             [200, 200, 200, 200, 200, 200, 200]),
     ("GET /api/v1/errors/{code}",                                            [200, 200, 200, 200, 200, 200, 200]),
-    ("GET /api/v1/task-managers",                                            [200, 404, 404, 404, 404, 404, 404]),
+    ("GET /api/v1/taskmanagers",                                             [200, 404, 404, 404, 404, 404, 404]),
+    ("GET /api/v1/taskmanagers/{name}",                                      [200, 404, 404, 404, 404, 404, 404]),
+    ("PATCH /api/v1/taskmanagers/{name}",                                    [200, 404, 404, 404, 404, 404, 404]),
+    ("DELETE /api/v1/taskmanagers/{name}",                                   [409, 404, 404, 404, 404, 404, 404]),
+    ("POST /api/v1/taskmanagers/join",                                       [401, 401, 401, 401, 401, 401, 401]),
+    ("GET /api/v1/join-tokens",                                              [200, 404, 404, 404, 404, 404, 404]),
+    ("POST /api/v1/join-tokens",                                             [201, 404, 404, 404, 404, 404, 404]),
+    ("DELETE /api/v1/join-tokens/{id}",                                      [204, 404, 404, 404, 404, 404, 404]),
     ("GET /metrics",                                                         [200, 404, 200, 200, 200, 404, 200]),
     ("GET /api/v1/audit",                                                    [200, 200, 200, 404, 404, 200, 200]),
     ("POST /api/v1/backup",                                                  [200, 404, 404, 404, 404, 404, 404]),
@@ -46,6 +53,12 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("GET /api/v1/tenants/{tenant}/tokens",                                  [200, 200, 200, 200, 200, 200, 404]),
     ("POST /api/v1/tenants/{tenant}/tokens",                                 [201, 403, 201, 404, 404, 403, 404]),
     ("DELETE /api/v1/tenants/{tenant}/tokens/{id}",                          [204, 403, 204, 404, 404, 403, 404]),
+    ("GET /api/v1/certificates",                                             [200, 200, 404, 404, 404, 404, 404]),
+    ("PUT /api/v1/certificates/{uri}",                                       [200, 403, 404, 404, 404, 404, 404]),
+    ("DELETE /api/v1/certificates/{uri}",                                    [204, 403, 404, 404, 404, 404, 404]),
+    ("GET /api/v1/tenants/{tenant}/certificates",                            [200, 200, 200, 404, 404, 200, 404]),
+    ("PUT /api/v1/tenants/{tenant}/certificates/{uri}",                      [200, 403, 403, 404, 404, 403, 404]),
+    ("DELETE /api/v1/tenants/{tenant}/certificates/{uri}",                   [204, 403, 204, 404, 404, 403, 404]),
     ("GET /api/v1/trust/{document}",                                         [200, 200, 200, 200, 200, 200, 200]),
     ("POST /api/v1/trust/{document}",                                        [200, 403, 404, 404, 404, 404, 404]),
     ("GET /api/v1/trust/{document}/versions",                                [200, 200, 200, 200, 200, 200, 200]),
@@ -97,12 +110,19 @@ fn body(site: &Site, route: &str) -> (&'static str, Vec<u8>) {
         "POST /api/v1/backup" => {
             json(serde_json::json!({ "recipient": Identity::generate().unwrap().recipient().to_string() }))
         }
+        "PATCH /api/v1/taskmanagers/{name}" => json(serde_json::json!({ "state": "cordoned" })),
+        "POST /api/v1/taskmanagers/join" => {
+            json(serde_json::json!({ "name": "tm-2", "request": crate::world::request().1 }))
+        }
+        "POST /api/v1/join-tokens" => json(serde_json::json!({ "seconds": 60 })),
         "POST /api/v1/tenants" => json(serde_json::json!({ "name": "fresh" })),
         "PATCH /api/v1/tenants/{tenant}" => json(serde_json::json!({ "suspended": false })),
         "PUT /api/v1/members/{principal}" => json(serde_json::json!({ "roles": ["auditor"] })),
         "PUT /api/v1/tenants/{tenant}/members/{principal}" => json(serde_json::json!({ "roles": ["tenant-admin"] })),
         "POST /api/v1/tokens" => json(serde_json::json!({ "principal": "user:second" })),
         "POST /api/v1/tenants/{tenant}/tokens" => json(serde_json::json!({ "principal": "user:ana" })),
+        "PUT /api/v1/certificates/{uri}" => json(serde_json::json!({ "principal": "user:second" })),
+        "PUT /api/v1/tenants/{tenant}/certificates/{uri}" => json(serde_json::json!({ "principal": "user:ana" })),
         "PUT /api/v1/tenants/{tenant}/quota" => json(serde_json::json!({ "set": { "jobs": 5 } })),
         "POST /api/v1/trust/{document}" => {
             let root = create(&world.operator_root(), &[&world.operator_keys().operator_root]).unwrap();
@@ -124,6 +144,11 @@ async fn ask(site: &Site, who: Option<&str>, route: &str, tenant: &str) -> Answe
     let (method, path) = route.split_once(' ').unwrap();
     let digest = Digest::of(&package("acme", "late", 1, None, site.world.now()).to_bytes().unwrap());
     let (document, version) = if path.contains("{tenant}") { ("root", "1.1") } else { ("operator-root", "1") };
+    let id = match path {
+        path if path.contains("{tenant}") => &site.tokens.0,
+        path if path.contains("join-tokens") => &site.join_token,
+        _ => &site.tokens.1,
+    };
     let path = [
         ("{tenant}", tenant),
         ("{job}", "late"),
@@ -132,7 +157,9 @@ async fn ask(site: &Site, who: Option<&str>, route: &str, tenant: &str) -> Answe
         ("{version}", version),
         ("{code}", "LG1102"),
         ("{principal}", if path.contains("{tenant}") { "user:ana" } else { "user:second" }),
-        ("{id}", if path.contains("{tenant}") { &site.tokens.0 } else { &site.tokens.1 }),
+        ("{uri}", if path.contains("{tenant}") { "spiffe:%2F%2Fexample%2Fana" } else { "spiffe:%2F%2Fexample%2Fop" }),
+        ("{name}", "tm-1"),
+        ("{id}", id),
     ]
     .iter()
     .fold(path.to_owned(), |path, (key, value)| path.replace(key, value));
@@ -183,6 +210,43 @@ async fn everybody_gets_what_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a suspended tenant's own people may still ask for, if it was theirs to ask before.
+const WHILE_SUSPENDED: &[&str] = &[
+    "GET /api/v1/whoami",
+    "GET /api/v1/version",
+    "GET /api/v1/openapi.json",
+    "GET /api/v1/errors/{code}",
+    "GET /api/v1/audit",
+    "GET /api/v1/tenants",
+    "GET /api/v1/tenants/{tenant}",
+    "GET /api/v1/tenants/{tenant}/quota",
+];
+
+#[tokio::test]
+async fn while_a_tenant_is_suspended_its_people_see_why_and_nothing_else() {
+    let (mut wrong, site) = (Vec::new(), Site::new().await);
+    let suspend = serde_json::json!({ "suspended": true });
+    let suspended = site.json("operator", Method::PATCH, "/api/v1/tenants/acme", &[("if-match", "*")], &suspend).await;
+    assert_eq!(suspended.status, 200);
+    for (route, before) in TABLE {
+        for ((who, caller), before) in callers().iter().zip(before) {
+            if caller.tenant.as_deref() != Some("acme") {
+                continue;
+            }
+            let answer = ask(&site, Some(who), route, "acme").await;
+            let refused = !WHILE_SUSPENDED.contains(route) && ![403, 404].contains(before);
+            let expected = if refused { 403 } else { *before };
+            if answer.status.as_u16() != expected || (refused && answer.code() != "LG1013") {
+                wrong.push(format!("{route} by {who}: {} instead of {expected}: {}", answer.status, answer.text()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let elsewhere = site.get("other", "/api/v1/tenants/bolt/jobs").await;
+    assert_eq!(elsewhere.status, 200, "others are not suspended");
+    assert_eq!(site.get("operator", "/api/v1/tenants/acme/jobs").await.status, 200, "nor is the operator");
 }
 
 #[tokio::test]

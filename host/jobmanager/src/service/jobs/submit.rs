@@ -37,6 +37,8 @@ pub struct NewJob {
     pub parameters: BTreeMap<Name, String>,
     /// Slots; as many as are signed at most, if none.
     pub parallelism: Option<u32>,
+    /// Fuel a second of each slot, at least 1; what [`Service::fuel_share`] says, if none.
+    pub fuel: Option<u64>,
     /// What users find it by.
     pub labels: Labels,
 }
@@ -52,6 +54,9 @@ pub struct Upgrade {
     pub parameters: Option<BTreeMap<Name, String>>,
     /// Slots; as many as before, within what is signed, if none.
     pub parallelism: Option<u32>,
+    /// Fuel a second of each slot, at least 1; as much as before if none, and if that was not bounded, what
+    /// [`Service::fuel_share`] says.
+    pub fuel: Option<u64>,
 }
 
 impl Service {
@@ -103,7 +108,8 @@ impl Service {
         let plan = check_settings(&bundle.record, &new.parameters)?;
         let (file, _) = self.bundles.file(&new.bundle)?;
         let (accepted, marks) = self.verify(tenant, file, Purpose::Start).await?;
-        let wanted = wanted(&bundle.record, &plan, new.parallelism, 1)?;
+        let fuel = self.fuel(tenant, new.fuel).await?;
+        let wanted = wanted(&bundle.record, &plan, (new.parallelism, fuel), 1)?;
         let now = UnixMillis::from(self.now());
         let epoch = *self.records.revision().borrow();
         let mut job = Job {
@@ -211,10 +217,13 @@ impl Service {
             let range = bundle.record.predicate.manifest.job.parallelism;
             Some(job.wanted.desired.clamp(range.min, range.max))
         });
-        let wanted = wanted(&bundle.record, &plan, slots, job.wanted.run)?;
+        let before = Some(job.wanted.slot.fuel).filter(|fuel| *fuel > 0);
+        let fuel = self.fuel(tenant, upgrade.fuel.or(before)).await?;
+        let wanted = wanted(&bundle.record, &plan, (slots, fuel), job.wanted.run)?;
         let next = self.deployment(call, &bundle.record, parameters);
         let settings = next.parameters != job.deployment.parameters;
-        let same = next.release == job.deployment.release && !settings && wanted.desired == job.wanted.desired;
+        let asked = |wanted: &Wanted| (wanted.desired, wanted.slot.fuel);
+        let same = next.release == job.deployment.release && !settings && asked(&wanted) == asked(&job.wanted);
         if same {
             return Ok(kept);
         }
@@ -233,6 +242,31 @@ impl Service {
         change.event(event);
         let revision = self.records.commit(change).await?;
         Ok(Kept { revision, record: job })
+    }
+
+    /// Fuel a second of each slot of a job: what is asked for, or the rule's.
+    async fn fuel(&self, tenant: &Name, asked: Option<u64>) -> Result<u64> {
+        match asked {
+            Some(0) => {
+                let cause = "a slot that may use no fuel a second could do nothing";
+                let help = "say 1 or more, or leave it out: then the tenant's quota decides";
+                Err(Error::new(code::MALFORMED_REQUEST, cause).help(help))
+            }
+            Some(fuel) => Ok(fuel),
+            None => self.fuel_share(tenant).await,
+        }
+    }
+
+    /// Fuel a second of each slot of a job that says nothing of it: if a quota of fuel is set, for the tenant or in the
+    /// configuration, one part of it for each slot that the tenant may have, so that all of them together are within
+    /// both; if none is, 0, which is no bound and counts for nothing.
+    ///
+    /// # Errors
+    /// `LG12nn` if the quota cannot be read.
+    pub async fn fuel_share(&self, tenant: &Name) -> Result<u64> {
+        let quota = self.quota_of(tenant).await?;
+        let share = |fuel: u64| (fuel / quota.get(QuotaKind::Slots).max(1)).max(1);
+        Ok(quota.own(QuotaKind::FuelPerSecond).map_or(0, share))
     }
 
     fn deployment(&self, call: &Call, bundle: &Bundle, parameters: BTreeMap<Name, String>) -> Deployment {
@@ -266,7 +300,7 @@ fn check_settings(bundle: &Bundle, parameters: &BTreeMap<Name, String>) -> Resul
 }
 
 /// What is wanted of a job in this version.
-fn wanted(bundle: &Bundle, plan: &Plan, parallelism: Option<u32>, run: u64) -> Result<Wanted> {
+fn wanted(bundle: &Bundle, plan: &Plan, (parallelism, fuel): (Option<u32>, u64), run: u64) -> Result<Wanted> {
     let manifest = &bundle.predicate.manifest;
     let range = manifest.job.parallelism;
     let desired = parallelism.unwrap_or(range.max);
@@ -282,7 +316,7 @@ fn wanted(bundle: &Bundle, plan: &Plan, parallelism: Option<u32>, run: u64) -> R
         parallelism: range,
         desired,
         weight: 1,
-        slot: SlotCost::of(plan, 0),
+        slot: SlotCost::of(plan, fuel),
         volumes: volumes(manifest),
         restart: manifest.restart_strategy()?,
     })

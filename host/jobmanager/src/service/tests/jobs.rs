@@ -107,6 +107,75 @@ async fn no_two_requests_pass_a_quota_together() {
     assert_eq!((used(&world, QuotaKind::Jobs).await, used(&world, QuotaKind::Slots).await), (2, 8));
 }
 
+async fn fuel_quota(world: &World, values: &[(QuotaKind, u64)]) {
+    let values = values.iter().copied().collect();
+    let before = world.service.quota(&operator(), &name("acme")).await.unwrap().revision;
+    let precondition = if before == 0 { Precondition::Unstated } else { Precondition::Revision(before) };
+    world.service.set_quota(&operator(), &name("acme"), &values, precondition).await.unwrap();
+}
+
+#[tokio::test]
+async fn fuel_is_what_was_asked_for_and_held_to_the_quota() {
+    let world = World::empty().await;
+    world.tenant("acme").await;
+    let package = package("acme", "late", 1, None, world.now());
+    let bundle = world.upload("acme", "late", &package).await;
+    let (acme, late, caller) = (name("acme"), name("late"), deployer("acme"));
+    fuel_quota(&world, &[(QuotaKind::FuelPerSecond, 1_000)]).await;
+    let create = async |fuel| {
+        let new = NewJob { fuel, ..new_job(bundle) };
+        world.service.create_job(&caller, None, &acme, &new).await.map(|made| made.thing.record)
+    };
+    assert_eq!(create(Some(0)).await.unwrap_err().code(), code::MALFORMED_REQUEST);
+    for too_much in [251, u64::MAX] {
+        let refused = create(Some(too_much)).await.unwrap_err();
+        assert_eq!(refused.code(), code::QUOTA_EXCEEDED);
+        assert!(refused.cause().starts_with("quota fuel-per-second is 1,000, 0 are used and "), "{refused}");
+    }
+    let job = create(Some(200)).await.unwrap();
+    assert_eq!((job.wanted.slot.fuel, used(&world, QuotaKind::FuelPerSecond).await), (200, 800));
+    let take = async |fuel, parallelism| {
+        let to = Upgrade { bundle: None, fallback: false, parameters: None, parallelism, fuel };
+        world.service.upgrade_job(&caller, &acme, &late, &to, Precondition::Unstated).await.map(|kept| kept.record)
+    };
+    let refused = take(Some(300), None).await.unwrap_err();
+    assert_eq!(refused.code(), code::QUOTA_EXCEEDED);
+    assert!(refused.cause().starts_with("quota fuel-per-second is 1,000"), "{refused}");
+    assert_eq!(take(Some(0), None).await.unwrap_err().code(), code::MALFORMED_REQUEST);
+    let changed = take(Some(250), None).await.unwrap();
+    assert_eq!((changed.wanted.slot.fuel, changed.wanted.restarts), (250, 0), "no restart for that");
+    assert_eq!(take(None, Some(2)).await.unwrap().wanted.slot.fuel, 250, "as much as before");
+    assert_eq!(used(&world, QuotaKind::FuelPerSecond).await, 500);
+    state(&world, "late", State::Canceled).await;
+    assert_eq!(used(&world, QuotaKind::FuelPerSecond).await, 0);
+}
+
+#[tokio::test]
+async fn fuel_that_nobody_asked_for_is_a_share_of_the_quota() {
+    let world = World::empty().await;
+    world.tenant("acme").await;
+    let (acme, late, caller) = (name("acme"), name("late"), deployer("acme"));
+    world.job("acme", "late").await;
+    let fuel = async || world.service.job(&viewer("acme"), &acme, &late).await.unwrap().0.record.wanted.slot.fuel;
+    assert_eq!((fuel().await, used(&world, QuotaKind::FuelPerSecond).await), (0, 0), "no quota is set: no bound");
+    fuel_quota(&world, &[(QuotaKind::FuelPerSecond, 1_000), (QuotaKind::Slots, 8)]).await;
+    assert_eq!(world.service.fuel_share(&acme).await.unwrap(), 125);
+    assert_eq!(fuel().await, 0, "a job that is there goes on as it is");
+    let to = Upgrade { bundle: None, fallback: false, parameters: None, parallelism: Some(3), fuel: None };
+    world.service.upgrade_job(&caller, &acme, &late, &to, Precondition::Unstated).await.unwrap();
+    assert_eq!((fuel().await, used(&world, QuotaKind::FuelPerSecond).await), (125, 375), "until it is changed");
+    // A share is never nothing, which would be no bound.
+    fuel_quota(&world, &[(QuotaKind::FuelPerSecond, 3), (QuotaKind::Slots, 8)]).await;
+    assert_eq!(world.service.fuel_share(&acme).await.unwrap(), 1);
+    fuel_quota(&world, &[(QuotaKind::FuelPerSecond, 0)]).await;
+    assert_eq!(world.service.fuel_share(&acme).await.unwrap(), 1);
+    let other = package("acme", "other", 1, None, world.now());
+    let new = new_job(world.upload("acme", "other", &other).await);
+    let refused = world.service.create_job(&caller, None, &acme, &new).await.unwrap_err();
+    assert_eq!(refused.code(), code::QUOTA_EXCEEDED);
+    assert!(refused.cause().contains("quota fuel-per-second is 0, 375 are used and 4 more"), "{refused}");
+}
+
 #[tokio::test]
 async fn what_is_asked_fits_the_state() {
     let world = World::empty().await;
@@ -149,6 +218,7 @@ async fn an_upgrade_goes_forward() {
         fallback: false,
         parameters: weight.map(|weight| BTreeMap::from([(name("weight"), weight.to_owned())])),
         parallelism: None,
+        fuel: None,
     };
     let take = |to: Upgrade| {
         let world = &world;
@@ -287,7 +357,7 @@ async fn what_is_asked_comes_about_without_any_task_manager() {
         for _ in 0..5 {
             crate::control::Keeper::new(Arc::clone(&world.service)).round().await.unwrap();
         }
-        world.service.job(&viewer("acme"), &name("acme"), &name("late")).await.unwrap().0.record.state()
+        world.service.job(&operator(), &name("acme"), &name("late")).await.unwrap().0.record.state()
     };
     assert_eq!(settle(&world).await, State::Created, "it waits for a slot");
     ask(&world, Ask::Suspend).await.unwrap();

@@ -6,7 +6,7 @@ use crate::model::tenant::State;
 use crate::service::changes::Precondition;
 use crate::service::tenants::{NewTenant, TenantChange};
 use crate::service::{Filter, IdempotencyKey};
-use crate::world::{World, admin, name, operator, package, viewer};
+use crate::world::{World, admin, deployer, name, operator, package, viewer};
 use lockgate_core::error::code;
 use std::collections::BTreeMap;
 
@@ -77,18 +77,38 @@ async fn a_stale_revision_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_takes_nothing_new_and_shows_what_it_has() {
+async fn the_people_of_a_suspended_tenant_see_why_and_nothing_else() {
     let world = World::empty().await;
     world.tenant("acme").await;
+    world.tenant("bolt").await;
     world.job("acme", "late").await;
-    let suspend = TenantChange { suspended: Some(true), labels: None };
-    world.service.change_tenant(&operator(), &name("acme"), &suspend, &Precondition::Unstated).await.unwrap();
+    let suspend = |suspended| {
+        let (world, change) = (&world, TenantChange { suspended: Some(suspended), labels: None });
+        async move {
+            world.service.change_tenant(&operator(), &name("acme"), &change, &Precondition::Unstated).await.unwrap();
+        }
+    };
+    suspend(true).await;
     let package = package("acme", "other", 1, None, world.now());
-    let refused = world.upload_bytes("acme", package.to_bytes().unwrap()).await;
-    assert_eq!(refused.unwrap_err().code(), code::TENANT_INACTIVE);
-    assert_eq!(world.service.jobs(&viewer("acme"), &name("acme"), &Filter::all()).await.unwrap().items.len(), 1);
+    let refused = world.upload_bytes("acme", package.to_bytes().unwrap()).await.unwrap_err();
+    assert_eq!((refused.code(), refused.cause()), (code::TENANT_INACTIVE, "tenant acme is suspended"));
+    let jobs = async |call| world.service.jobs(&call, &name("acme"), &Filter::all()).await.map(|page| page.items.len());
+    for call in [viewer("acme"), deployer("acme"), admin("acme")] {
+        assert_eq!(jobs(call).await.unwrap_err().code(), code::TENANT_INACTIVE);
+    }
+    assert_eq!(jobs(operator()).await.unwrap(), 1, "the operator works on");
+    assert_eq!(jobs(viewer("bolt")).await.unwrap_err().code(), code::NOT_FOUND, "it is nobody else's business");
+    assert!(world.service.jobs(&viewer("bolt"), &name("bolt"), &Filter::all()).await.is_ok());
+    assert_eq!(world.service.get_tenant(&viewer("acme"), &name("acme")).await.unwrap().record.state, State::Suspended);
+    assert!(world.service.quota(&viewer("acme"), &name("acme")).await.is_ok());
+    let log = world.service.audit_log(&admin("acme"), 0, 1_000).await.unwrap().lines;
+    assert!(log.iter().any(|line| line.contains("manage-tenants") && line.contains("suspended")), "who did it");
+    let denied = audited(&world).await;
+    assert!(denied.contains(&"read-jobs job LG1013".to_owned()), "{denied:?}");
     let close = world.service.close_tenant(&operator(), &name("acme"), &Precondition::Unstated).await;
     assert_eq!(close.unwrap_err().code(), code::WRONG_STATE, "it has a job");
+    suspend(false).await;
+    assert_eq!(jobs(viewer("acme")).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::checkpoint::State;
-use crate::job::tests::{World, silent, sinks};
+use crate::job::tests::{World, coordinator, silent, sinks};
 use crate::source;
 use lockgate_core::Code;
-use lockgate_core::plan::NodeKind;
-use lockgate_executor::protocol::{Ask, Failed, SplitPosition};
+use lockgate_core::plan::{Function, Node, NodeKind, OnError};
+use lockgate_executor::protocol::{Ask, Failed, FunctionUsage, SplitPosition};
 use lockgate_executor::testing::{self, RawSlot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 
 const HELLO: Verb = Verb::Hello { version: VERSION };
@@ -26,24 +27,38 @@ fn world() -> (World, Coordinator) {
     let plan = &world.job.plan;
     let NodeKind::Source(from) = &plan.nodes[0].kind else { panic!("no source") };
     let sources = BTreeMap::from([(0, source::connect(&from.connector, &world.volumes, &Arc::default()).unwrap())]);
-    let coordinator = Coordinator::new(plan, sources, sinks, state).unwrap();
+    let coordinator = coordinator(&world, sources, sinks, state);
     (world, coordinator)
 }
 
 /// Serves a slot that does `work` and then goes away; how that ended, and the world.
-fn served(work: impl FnOnce(&mut Slot)) -> (Result<Usage>, World, Coordinator) {
+fn served(work: impl FnOnce(&mut Slot)) -> (Result<Usage>, World, Arc<Coordinator>) {
     let (world, coordinator) = world();
+    let coordinator = Arc::new(coordinator);
+    let service = service(&world, &coordinator);
+    (serve_to(&service, work), world, coordinator)
+}
+
+fn service(world: &World, coordinator: &Arc<Coordinator>) -> Service {
+    Service {
+        task: b"assignment".to_vec(),
+        plan: Arc::clone(&world.job.plan),
+        coordinator: Arc::clone(coordinator),
+        fuel_per_second: None,
+        events: silent(),
+        stop: Stop::default(),
+    }
+}
+
+fn serve_to(service: &Service, work: impl FnOnce(&mut Slot)) -> Result<Usage> {
     let (raw, handle) = testing::slot();
-    let ended = thread::scope(|scope| {
-        let server = scope.spawn(|| {
-            serve(0, handle, b"assignment", &world.job.plan, &coordinator, &silent()).map_err(|stopped| stopped.error)
-        });
+    thread::scope(|scope| {
+        let server = scope.spawn(|| serve(0, handle, service).map_err(|stopped| stopped.error));
         let mut slot = Slot(raw);
         work(&mut slot);
         drop(slot);
         server.join().unwrap()
-    });
-    (ended, world, coordinator)
+    })
 }
 
 struct Slot(RawSlot);
@@ -215,4 +230,63 @@ fn a_slot_that_goes_away_or_says_that_it_failed_fails_the_job() {
     let (ended, ..) = served(|slot| slot.send(Verb::End, &payload::write(&end).unwrap()));
     let error = ended.unwrap_err();
     assert_eq!((error.code(), error.cause()), (code::GUEST_TRAP, "it trapped"));
+}
+
+/// A slot that says that it is far over its budget is answered once the run is to stop, and what it waited is reported.
+#[test]
+fn a_slot_over_its_budget_is_held_back_until_the_run_stops() {
+    let stops: [fn(&Stop); 3] = [Stop::drain, Stop::cancel, Stop::fail];
+    for (stop, committing) in stops.into_iter().zip([false, true, false]) {
+        let (world, coordinator) = world();
+        let (tell, told) = channel();
+        let events = Events::new(move |event| match event {
+            Event::Usage { waited, .. } | Event::Committed { waited, .. } => drop(tell.send(waited)),
+            _ => {}
+        });
+        let mut plan = Plan::clone(&world.job.plan);
+        plan.nodes.push(function());
+        let coordinator = Arc::new(coordinator);
+        let service =
+            Service { plan: Arc::new(plan), fuel_per_second: Some(1_000), events, ..service(&world, &coordinator) };
+        let function = FunctionUsage { fuel: u64::MAX, ..FunctionUsage::default() };
+        let usage = Usage { functions: vec![(2, function)], ..Usage::default() };
+        let ended = serve_to(&service, |slot| {
+            slot.send(HELLO, &[]);
+            let document = payload::write(&usage).unwrap();
+            slot.send(Verb::Usage, &payload::write(&Usage::default()).unwrap());
+            assert_eq!(told.recv().unwrap(), Duration::ZERO);
+            thread::scope(|scope| {
+                scope.spawn(|| stop(&service.stop));
+                if committing {
+                    slot.split();
+                    let splits = vec![at("in/a", b"", true)];
+                    slot.send(
+                        Verb::Commit { epoch: 1 },
+                        &payload::write(&Commit { splits, usage: usage.clone() }).unwrap(),
+                    );
+                    assert!(told.recv().unwrap() > Duration::ZERO, "a commit takes its time");
+                }
+                slot.send(Verb::Usage, &document);
+                assert!(told.recv().unwrap() > Duration::ZERO);
+            });
+            slot.send(Verb::End, &payload::write(&End { failed: None, usage, outcome: None }).unwrap());
+        });
+        assert!(ended.is_ok(), "{ended:?}");
+    }
+}
+
+fn function() -> Node {
+    let function = Function {
+        component: "lib".parse().unwrap(),
+        digest: None,
+        index: 0,
+        name: "f".into(),
+        arguments: vec![],
+        nullable: vec![],
+        keep: vec![],
+        config: BTreeMap::new(),
+        on_error: OnError::Fail,
+        on_overrun: OnError::Fail,
+    };
+    Node { name: "f".parse().unwrap(), inputs: vec![], kind: NodeKind::Function(function), outputs: vec![] }
 }
