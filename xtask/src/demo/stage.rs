@@ -226,7 +226,7 @@ fn multiply(from: &Path, to: &Path, times: u32) -> Result {
         for number in 1..=times {
             let link = to.join(format!("{stem}-{number:02}.{ending}"));
             if !link.exists() {
-                std::fs::copy(&file, &link).map_err(failed)?;
+                std::fs::hard_link(&file, &link).or_else(|_| std::fs::copy(&file, &link).map(drop)).map_err(failed)?;
             }
         }
     }
