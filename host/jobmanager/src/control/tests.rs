@@ -212,7 +212,14 @@ async fn what_an_upgrade_newly_touches_is_audited_and_followed() {
     second.envelope.sign(&keys(&name("acme")).signer).unwrap();
     let bundle = world.upload("acme", "late", &second).await;
     let (acme, late) = (name("acme"), name("late"));
-    let upgrade = Upgrade { bundle: Some(bundle), fallback: false, parameters: None, parallelism: None, fuel: None };
+    let upgrade = Upgrade {
+        bundle: Some(bundle),
+        fallback: false,
+        restart: false,
+        parameters: None,
+        parallelism: None,
+        fuel: None,
+    };
     world.service.upgrade_job(&deployer("acme"), &acme, &late, &upgrade, Precondition::Unstated).await.unwrap();
     let events = audited(&world).await;
     let upgraded = events.iter().find(|event| event.action == "upgrade-jobs").unwrap();
@@ -235,7 +242,8 @@ async fn back_goes_only_what_the_version_in_place_names_as_a_fallback() {
     let second = signed(draft.package(Some(&first)).unwrap());
     let (old, new) = (Digest::of(&first.to_bytes().unwrap()), world.upload("acme", "late", &second).await);
     let take = |bundle, fallback| {
-        let upgrade = Upgrade { bundle: Some(bundle), fallback, parameters: None, parallelism: None, fuel: None };
+        let upgrade =
+            Upgrade { bundle: Some(bundle), fallback, restart: false, parameters: None, parallelism: None, fuel: None };
         let (acme, late, world) = (name("acme"), name("late"), &world);
         async move {
             let any = Precondition::Unstated;
