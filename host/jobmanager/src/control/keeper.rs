@@ -12,7 +12,7 @@ use super::budgets;
 use crate::fair_use::Kind;
 use crate::model::Kept;
 use crate::model::job::Job as Record;
-use crate::plane::{Dispatch, Fleet};
+use crate::plane::Dispatch;
 use crate::reconcile::{Execution, Facts, Failure, Goal, Job, Look, Order, Step, look};
 use crate::service::Service;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -50,6 +50,8 @@ pub struct Keeper {
     reviews: BTreeMap<Name, Review>,
     /// What could not be read and was told.
     pub(super) reported: BTreeSet<String>,
+    /// Jobs whose records could not be read in this look.
+    unknown: BTreeSet<JobId>,
 }
 
 /// When a tenant's jobs were last held against its documents.
@@ -68,20 +70,15 @@ struct Review {
 impl Keeper {
     /// One without TaskManagers that has looked at nothing yet.
     pub fn new(service: Arc<Service>) -> Self {
-        let fleet = Arc::new(Fleet::new(service.millis()));
-        Self::over(Arc::new(Dispatch::new(service, fleet)))
+        Self::over(Arc::new(Dispatch::new(service)))
     }
 
     /// One that tells TaskManagers what to run, and has looked at nothing yet.
     pub fn over(dispatch: Arc<Dispatch>) -> Self {
-        let facts = Facts { started: dispatch.fleet().started(), ..Facts::default() };
         let service = Arc::clone(dispatch.service());
-        Self { service, dispatch, facts, looked: Duration::ZERO, reviews: BTreeMap::new(), reported: BTreeSet::new() }
-    }
-
-    /// What TaskManagers say of themselves.
-    pub fn fleet(&self) -> &Fleet {
-        self.dispatch.fleet()
+        let facts = Facts { started: service.fleet().started(), ..Facts::default() };
+        let (reviews, reported, unknown) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { service, dispatch, facts, looked: Duration::ZERO, reviews, reported, unknown }
     }
 
     /// Looks whenever something was changed or time has passed, until it is dropped.
@@ -141,19 +138,22 @@ impl Keeper {
         let all = self.reviews.values().flat_map(|review| &review.refused);
         self.facts.refused = all.map(|(job, failure)| (job.clone(), failure.clone())).collect();
         let fuel = budgets::share(&by_tenant, &quotas);
-        let readable = records.iter().filter(|kept| !unreadable.contains(&kept.record.tenant));
-        let jobs: Vec<Job> = readable.map(|kept| job(kept, &suspended)).collect();
+        let readable: Vec<&Kept<Record>> =
+            records.iter().filter(|kept| !unreadable.contains(&kept.record.tenant)).collect();
+        let jobs: Vec<Job> = readable.iter().map(|kept| job(kept, &suspended)).collect();
         self.note_strangers(&jobs);
         let now = self.service.millis();
         let Look { steps, waiting, next } = look(&jobs, &self.facts, &quotas, self.dispatch.settings(), now);
         self.service.note_waiting(waiting);
-        let by_id: BTreeMap<JobId, &Record> = records.iter().map(|kept| (id(&kept.record), &kept.record)).collect();
+        let by_id: BTreeMap<JobId, &Record> = readable.iter().map(|kept| (id(&kept.record), &kept.record)).collect();
         let mut commits = Vec::new();
         for step in steps {
             match step {
                 Step::Tell { taskmanager, orders } => {
                     let assignments = self.assignments(&taskmanager, orders, &by_id, &fuel);
-                    self.dispatch.mailboxes().put(&taskmanager, assignments);
+                    // Of what could not be read it is not known that it is to end.
+                    let stays = |job: &JobId| unreadable.contains(&job.tenant) || self.unknown.contains(job);
+                    self.dispatch.mailboxes().put(&taskmanager, assignments, stays);
                 }
                 Step::Commit { job, revision, execution } => commits.push((job, revision, *execution)),
             }
@@ -238,6 +238,7 @@ impl Keeper {
     /// The jobs whose records can be read. One that cannot is told once, and is as good as not there: no step is made of what
     /// is not known, and the others go on.
     async fn load(&mut self) -> Result<Vec<Kept<Record>>> {
+        self.unknown.clear();
         let (mut records, mut after) = (Vec::new(), None);
         while records.len() < MAX_JOBS {
             let found = self.service.jobs_to_reconcile(after.as_ref(), PAGE).await?;
@@ -246,7 +247,12 @@ impl Keeper {
             for (key, kept) in found {
                 match kept {
                     Ok(kept) => records.push(kept),
-                    Err(error) => self.report(key.to_string(), &error),
+                    Err(error) => {
+                        self.report(key.to_string(), &error);
+                        let [_, tenant, name] = &key.parts()[..] else { continue };
+                        let id = Name::new(tenant).ok().zip(Name::new(name).ok());
+                        self.unknown.extend(id.map(|(tenant, name)| JobId { tenant, name }));
+                    }
                 }
             }
         }

@@ -6,7 +6,9 @@ mod reports;
 use super::*;
 use crate::control::Keeper;
 use crate::model::job::Job;
+use crate::model::{self, taskmanager};
 use crate::plane::Peer;
+use crate::service::Change;
 use crate::service::changes::Precondition;
 use crate::service::jobs::{Ask, Upgrade};
 use crate::world::{World, deployer, draft, keys, name, viewer};
@@ -37,6 +39,16 @@ pub(crate) struct FakeTaskManager {
 
 pub(crate) type Refused = (StatusCode, String);
 
+/// Makes a TaskManager one that has joined.
+async fn enlist(world: &World, peer: &str, state: taskmanager::State) {
+    let joined = world.now();
+    let (certificates, joined_by) = (Vec::new(), "a-token".to_owned());
+    let record = taskmanager::TaskManager { name: name(peer), joined, joined_by, state, certificates };
+    let mut change = Change::default();
+    change.set(model::keys::taskmanager(&name(peer)), &record).unwrap();
+    world.service.records().commit(change).await.unwrap();
+}
+
 pub(crate) async fn send<T: DeserializeOwned>(
     router: Router,
     peer: &Name,
@@ -60,14 +72,16 @@ impl Cluster {
     pub async fn new() -> Self {
         let world = World::empty().await;
         world.tenant("acme").await;
+        for peer in ["t1", "t2"] {
+            enlist(&world, peer, taskmanager::State::Active).await;
+        }
         let (dispatch, keeper) = Self::over(Arc::clone(&world.service));
         world.pass(1);
         Self { world, dispatch, keeper }
     }
 
     fn over(service: Arc<Service>) -> (Arc<Dispatch>, Keeper) {
-        let fleet = Arc::new(Fleet::new(service.millis()));
-        let dispatch = Arc::new(Dispatch::new(service, fleet));
+        let dispatch = Arc::new(Dispatch::new(service));
         (Arc::clone(&dispatch), Keeper::over(dispatch))
     }
 
