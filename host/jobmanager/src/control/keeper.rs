@@ -8,7 +8,7 @@
 //! What TaskManagers are to run is laid into their mailboxes ([`crate::plane`]), always as a whole, and always as the look
 //! found it committed: what this look changes the next one tells, at once.
 
-use super::budgets;
+use super::budgets::share;
 use crate::fair_use::Kind;
 use crate::model::Kept;
 use crate::model::job::Job as Record;
@@ -117,13 +117,14 @@ impl Keeper {
         for kept in &records {
             by_tenant.entry(&kept.record.tenant).or_default().push(&kept.record);
         }
-        let (mut quotas, mut suspended) = (BTreeMap::new(), BTreeSet::new());
+        let (mut quotas, mut budgets, mut suspended) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         self.reviews.retain(|tenant, _| by_tenant.contains_key(tenant));
         let mut unreadable = BTreeSet::new();
         for (tenant, jobs) in &by_tenant {
             match self.look_at(tenant, jobs).await {
-                Ok((quota, is_active)) => {
+                Ok((quota, fuel, is_active)) => {
                     quotas.insert((*tenant).clone(), quota);
+                    budgets.extend(fuel.map(|fuel| ((*tenant).clone(), fuel)));
                     if !is_active {
                         suspended.insert((*tenant).clone());
                     }
@@ -137,7 +138,7 @@ impl Keeper {
         }
         let all = self.reviews.values().flat_map(|review| &review.refused);
         self.facts.refused = all.map(|(job, failure)| (job.clone(), failure.clone())).collect();
-        let fuel = budgets::share(&by_tenant, &quotas);
+        let fuel = share(&by_tenant, &budgets);
         let readable: Vec<&Kept<Record>> =
             records.iter().filter(|kept| !unreadable.contains(&kept.record.tenant)).collect();
         let jobs: Vec<Job> = readable.iter().map(|kept| job(kept, &suspended)).collect();
@@ -259,10 +260,14 @@ impl Keeper {
         Ok(records)
     }
 
-    /// A tenant's quota and whether its jobs may run, after they were held against its documents.
-    async fn look_at(&mut self, tenant: &Name, jobs: &[&Record]) -> Result<(Quota, bool)> {
+    /// A tenant's quota, what is set of its fuel, and whether its jobs may run, after they were held against its documents.
+    async fn look_at(&mut self, tenant: &Name, jobs: &[&Record]) -> Result<(Quota, Option<u64>, bool)> {
         self.review(tenant, jobs).await?;
-        Ok((self.quota(tenant).await?, self.service.is_active(tenant).await?))
+        let quota = self.service.quota_of(tenant).await?;
+        let of = |kind| Some(quota.get(kind));
+        let (slots, memory, fuel) = (of(Kind::Slots), of(Kind::Memory), of(Kind::FuelPerSecond));
+        let known = Quota { slots, memory, fuel, weight: quota.weight() };
+        Ok((known, quota.own(Kind::FuelPerSecond), self.service.is_active(tenant).await?))
     }
 
     /// Says once, not at every look, what cannot be read and is left out.
@@ -271,12 +276,6 @@ impl Keeper {
             tracing::error!(what, %error, "what is left out cannot be read; the others go on");
             self.reported.insert(what);
         }
-    }
-
-    async fn quota(&self, tenant: &Name) -> Result<Quota> {
-        let quota = self.service.quota_of(tenant).await?;
-        let of = |kind| Some(quota.get(kind));
-        Ok(Quota { slots: of(Kind::Slots), memory: of(Kind::Memory), fuel: of(Kind::FuelPerSecond), weight: 1 })
     }
 
     /// Holds a tenant's jobs against its documents: all if those have changed or time has passed, else the new ones.
