@@ -98,11 +98,11 @@ async fn a_job_says_what_it_waits_for() {
     };
     let at = world.now().into();
     let mut observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
-    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed.clone()));
+    world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed.clone()));
     keeper.round().await.unwrap();
     assert_eq!(world.service.waits_for(&job(&world, "late").await), Some(Waits::Volumes));
     observed.offer.volumes.insert(name("results"));
-    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed));
+    world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed));
     let none = [(crate::fair_use::Kind::Slots, 0)].into();
     world.service.set_quota(&operator(), &name("acme"), &none, Precondition::Unstated).await.unwrap();
     keeper.round().await.unwrap();
@@ -130,7 +130,7 @@ async fn a_job_waits_for_its_tenants_quota_of_fuel() {
     let mut keeper = Keeper::new(Arc::clone(&world.service));
     let at = world.now().into();
     let observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
-    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed));
+    world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed));
     let set = async |fuel, precondition| {
         let values = [(crate::fair_use::Kind::FuelPerSecond, fuel)].into();
         world.service.set_quota(&operator(), &name("acme"), &values, precondition).await.unwrap();
