@@ -133,15 +133,23 @@ fn a_job_outlives_its_jobmanager() {
 #[test]
 fn what_is_revoked_stops_on_the_taskmanager() {
     // Without an end: only the revocation stops it.
-    let manifest = manifest("revoked", 1)
-        .replace("connector = \"file\"\n        volume = \"in\"\n        path = \"*.json\"\n        schema = [\"x: int64\"]", "connector = \"nexmark\"")
-        .replace("[operator.f]\n        input = \"rows\"\n        function = \"guest/fail-on-seven\"\n        on-error = \"dead\"", "")
-        .replace("[component.guest]\n        path = \"guest.wasm\"", "")
-        .replace("[sink.dead]\n        connector = \"file\"\n        volume = \"out\"\n        path = \"revoked-dead/\"", "")
-        .replace("input = \"f\"", "input = \"rows\"");
-    let mut cluster = Cluster::start(&manifest, "");
+    let manifest = r#"
+        [job]
+        tenant = "tests"
+        name = "revoked"
+        version = 1
+        parallelism = { min = 1, max = 1 }
+        [source.bids]
+        connector = "nexmark"
+        table = "bid"
+        rate = 1_000
+        [sink.nowhere]
+        input = "bids"
+        connector = "discard"
+    "#;
+    let mut cluster = Cluster::start(manifest, "");
     cluster.join("tm-1", "slots = 1");
-    let job = cluster.submit(&manifest, &[]);
+    let job = cluster.submit(manifest, &[]);
     cluster.await_state(&job, "RUNNING");
     cluster.publish(|status| status.revoked_jobs.push(Name::new("revoked").unwrap()));
     cluster.await_job(&job, "stopped", |job| job["state"] == "FAILED" || job["state"] == "CANCELED");
