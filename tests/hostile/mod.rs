@@ -15,7 +15,7 @@ mod handles;
 mod languages;
 mod memory;
 mod traps;
-mod wat;
+pub mod wat;
 
 use crate::harness::suite::{self, Ended, Left};
 

@@ -10,7 +10,7 @@ pub const HELP: &str = "\
 Usage: cargo xtask hostile [--without-languages] [--write]
 
 Builds the guests and runs everything that attacks: hostile guests, hostile inputs, escapes from the jail, hostile calls to
-the JobManager. A table for each group tells how every case ended; the last line counts them. What takes too long for `cargo xtask test` is run here too:
+the JobManager, a hostile JobManager. A table for each group tells how every case ended; the last line counts them. What takes too long for `cargo xtask test` is run here too:
 components that compile for long, and guests in Python and JavaScript, whose compilers are fetched with pip and npm.
 
   --without-languages   leave the Python and JavaScript guests out, where there is no Python, Node or network
@@ -18,10 +18,15 @@ components that compile for long, and guests in Python and JavaScript, whose com
 ";
 
 /// What suites call themselves in the lines that sum them up, and what becomes of their cases.
-const SUITES: [(&str, &str); 4] =
-    [("guests", "contained"), ("inputs", "contained"), ("escapes", "stopped"), ("calls", "refused")];
+const SUITES: [(&str, &str); 5] = [
+    ("guests", "contained"),
+    ("inputs", "contained"),
+    ("escapes", "stopped"),
+    ("calls", "refused"),
+    ("assignments", "refused"),
+];
 /// The suites that every run has.
-const ALWAYS: [&str; 4] = ["guests", "inputs", "escapes", "calls"];
+const ALWAYS: [&str; 5] = ["guests", "inputs", "escapes", "calls", "assignments"];
 
 /// Runs them, with their output.
 ///
@@ -41,7 +46,7 @@ pub fn run(arguments: &[String]) -> Result {
         languages::build()?;
     }
     crate::process::run(&mut cargo(["build", "--workspace", "--bins"]))?;
-    let filters = ["hostile::", "inputs::", "jail::", "escapes::", "calls::no_"];
+    let filters = ["hostile::", "inputs::", "jail::", "escapes::", "calls::no_", "assignments::"];
     let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--"]);
     command.args(filters).args(["--nocapture", "--test-threads", "1"]);
     command.env("LOCKGATE_TEST_HOSTILE_ALL", if languages { "languages" } else { "1" });
@@ -117,10 +122,12 @@ mod tests {
         sum.add("escapes: 40 stopped, 0 not");
         assert_eq!(sum.missing(), Some("calls"));
         sum.add("calls: 64 refused, 0 not");
+        assert_eq!(sum.missing(), Some("assignments"));
+        sum.add("assignments: 99 refused, 0 not");
         assert_eq!((sum.missing(), sum.held()), (None, true));
         sum.add("guests: 3 contained, 0 not");
         let line = "guests: 10 contained, 0 not; inputs: 20 contained, 0 not; escapes: 40 stopped, 0 not";
-        assert_eq!(sum.line(), format!("{line}; calls: 64 refused, 0 not"));
+        assert_eq!(sum.line(), format!("{line}; calls: 64 refused, 0 not; assignments: 99 refused, 0 not"));
         assert!(sum.held());
         sum.add("escapes: 1 stopped, 2 not");
         assert!(!sum.held() && sum.line().contains("escapes: 41 stopped, 2 not"));

@@ -1,0 +1,88 @@
+//! Answers that are no answers: without end, too long, too deep, too slow, elsewhere, compressed, broken. On every route.
+//!
+//! Nothing of them is believed, none of them takes much memory, and the TaskManager asks again.
+
+use super::stage::{Delayed, Harmless, Site};
+use super::wire::{Answer, How, Request};
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+const GROUP: &str = "answers";
+/// The most bytes that a TaskManager may have more of in memory after all this than before, at its peak.
+const MEMORY: u64 = 256 << 20;
+
+type Bad = Arc<dyn Fn(&Request, Answer) -> Answer + Send + Sync>;
+
+fn bad(bad: impl Fn(Answer) -> Answer + Send + Sync + 'static) -> Bad {
+    Arc::new(move |_, honest| bad(honest))
+}
+
+pub fn cases(site: &mut Site) {
+    let kinds: Vec<(&str, Bad)> = vec![
+        ("a body without end", bad(|honest| honest.with(vec![b' '; 1 << 20]).how(How::Endless(Duration::ZERO)))),
+        ("nesting without end", bad(|honest| honest.with("[".repeat(1 << 20)))),
+        ("another message", bad(|honest| honest.with("{\"hello\":[1,2,3]}"))),
+        ("nothing", bad(|honest| honest.with(""))),
+        ("text that is none", bad(|honest| honest.with(vec![0xff; 1_000]))),
+        ("a compressed bomb", bad(|honest| honest.with(bomb()).header("content-encoding", "gzip"))),
+        ("a header without end", bad(|honest| honest.header("x-later", &"x".repeat(2 << 20)))),
+        (
+            "10,000 headers",
+            bad(|mut honest| {
+                honest.headers.extend((0..10_000).map(|n| (format!("x-{n}"), "x".to_owned())));
+                honest
+            }),
+        ),
+        ("a length that is not true", bad(|honest| honest.header("content-length", "18446744073709551615"))),
+        (
+            "two lengths",
+            bad(|mut honest| {
+                honest.headers.extend([("content-length".into(), "3".into()), ("content-length".into(), "5".into())]);
+                honest
+            }),
+        ),
+        ("bytes that are no HTTP", bad(|honest| honest.with("SSH-2.0-OpenSSH_9.9\r\n\r\n").how(How::Raw))),
+        ("another protocol", bad(|honest| honest.status(101).header("upgrade", "websocket"))),
+        (
+            "the way elsewhere",
+            bad(|honest| honest.status(307).header("location", "https://127.0.0.1:1/plane/v1/heartbeat")),
+        ),
+        ("a refusal for ever", bad(|_| Answer::problem(500, "LG0003").header("lockgate-plane", "1.0"))),
+        (
+            "a refusal that steers a terminal",
+            bad(|_| {
+                let text = "{\"code\":\"LG1410\",\"detail\":\"\\u001b[2J\\u202eevil\\u0007\"}";
+                Answer::problem(409, "LG1410").with(text).header("lockgate-plane", "1.0")
+            }),
+        ),
+    ];
+    let before = site.taskmanager.peak();
+    for route in ["heartbeat", "trust", "bundles", "open", "claim", "commit"] {
+        for (kind, bad) in &kinds {
+            let bad = Arc::clone(bad);
+            site.case(GROUP, &format!("{route}: {kind}"), Delayed, move |site, said| {
+                let tenant = said.tenant.name.clone();
+                site.lie_at(route, move |request, honest| {
+                    let about = request.route() == "heartbeat" || request.path.contains(tenant.as_str());
+                    if about { bad(request, honest) } else { honest }
+                });
+                Ok(())
+            });
+        }
+    }
+    let grown = site.taskmanager.peak().saturating_sub(before);
+    let held = if grown <= MEMORY { Ok(()) } else { Err(format!("it grew by {} MiB", grown >> 20)) };
+    site.note(GROUP, "memory of all this", format!("within {} MiB", MEMORY >> 20), held);
+    site.case(GROUP, "reports are refused for ever", Harmless, |site, _| {
+        site.lie_at("report", |_, _| Answer::problem(500, "LG0003"));
+        Ok(())
+    });
+}
+
+/// 64 MiB of spaces in few bytes.
+fn bomb() -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&vec![b' '; 64 << 20]).expect("memory");
+    encoder.finish().expect("memory")
+}
