@@ -24,7 +24,8 @@ struct Record {
     splits: BTreeMap<(Name, String), Entry>,
     slots: BTreeMap<u32, Commit>,
     unpublished: BTreeSet<Output>,
-    claims: BTreeMap<u32, (u64, Claimed)>,
+    /// The last claim of each slot under the lease, and what it was given unless that was given back.
+    claims: BTreeMap<u32, (u64, Option<Claimed>)>,
 }
 
 struct Entry {
@@ -160,6 +161,10 @@ impl LedgerClient for Way {
     fn release<'a>(&'a self, request: &'a Release) -> Answer<'a, ()> {
         self.go(Asked::Release, &request.fence, |record| {
             let held = request.first..request.first + request.slots;
+            for slot in held.clone() {
+                let last = record.claims.get(&slot).map_or(0, |(number, _)| *number);
+                record.claims.insert(slot, (last.max(request.claims), None));
+            }
             for entry in record.splits.values_mut() {
                 entry.holder = entry.holder.filter(|slot| !held.contains(slot));
             }
@@ -193,18 +198,17 @@ impl Record {
 
     fn claim(&mut self, request: &Claim) -> Result<Claimed> {
         let last = self.claims.get(&request.slot);
-        if let Some((_, answer)) = last.filter(|(number, _)| *number == request.number) {
-            return Ok(answer.clone());
-        }
-        if request.number != last.map_or(0, |(number, _)| *number) + 1 {
-            return Err(conflict("claims are not counted"));
+        match last.filter(|(number, _)| *number >= request.number) {
+            Some((number, Some(answer))) if *number == request.number => return Ok(answer.clone()),
+            Some(_) => return Err(conflict("a claim that is over")),
+            None => {}
         }
         let free = self
             .splits
             .iter_mut()
             .find(|(_, entry)| entry.holder.is_none() && entry.progress != Some(Position::Finished));
         let answer = match free {
-            None => Claimed { split: None, position: None },
+            None => return Ok(Claimed { split: None, position: None }),
             Some(((node, _), entry)) => {
                 entry.holder = Some(request.slot);
                 let position = match &entry.progress {
@@ -214,7 +218,7 @@ impl Record {
                 Claimed { split: Some((node.clone(), entry.split.clone())), position }
             }
         };
-        self.claims.insert(request.slot, (request.number, answer.clone()));
+        self.claims.insert(request.slot, (request.number, Some(answer.clone())));
         Ok(answer)
     }
 

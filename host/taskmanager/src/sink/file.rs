@@ -166,7 +166,7 @@ mod tests {
         let sink = fixture.sink("late");
         let prepared = prepare(&sink, 0, 1, "ours");
         let name = format!("late-{}-00000-00000001.json", fixture.run);
-        fs::hard_link(fixture.folder().join(&fixture.waiting("late", 0, 1)), fixture.folder().join(&name)).unwrap();
+        fs::hard_link(fixture.folder().join(fixture.waiting("late", 0, 1)), fixture.folder().join(&name)).unwrap();
         sink.commit(&[prepared]).unwrap();
         assert_eq!(fixture.names(), [name]);
     }

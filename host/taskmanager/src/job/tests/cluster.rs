@@ -208,6 +208,7 @@ fn a_taskmanager_that_stands_still_under_an_old_lease_takes_nothing_from_its_suc
 
 #[test]
 fn what_the_record_cannot_say_is_not_believed() {
+    type Lie = (&'static str, fn(&mut Opened), fn(&mut Claimed));
     fn output(opened: &mut Opened, change: fn(&mut lockgate_core::plane::Output)) {
         opened.slots.insert(0, 1);
         let mut output = lockgate_core::plane::Output { node: name("out"), epoch: 1, slot: 0, sequence: 1, bytes: 16 };
@@ -219,7 +220,7 @@ fn what_the_record_cannot_say_is_not_believed() {
     }
     let nothing: fn(&mut Opened) = |_| ();
     let none: fn(&mut Claimed) = |_| ();
-    let lies: [(&str, fn(&mut Opened), fn(&mut Claimed)); 15] = [
+    let lies: [Lie; 15] = [
         ("a run's id that leads elsewhere", |opened| opened.run = "../../../../etc.".into(), none),
         ("a run's id that is too short", |opened| opened.run = "0123".into(), none),
         ("a slot that no job has", |opened| opened.slots.extend([(1_024, 1)]), none),
@@ -236,7 +237,7 @@ fn what_the_record_cannot_say_is_not_believed() {
         ("a split of another content", nothing, |claimed| split(claimed).1.fingerprint.push('0')),
         ("a split of another size", nothing, |claimed| split(claimed).1.size = Some(1)),
     ];
-    let long: (&str, fn(&mut Opened), fn(&mut Claimed)) = ("a long position", nothing, |claimed| {
+    let long: Lie = ("a long position", nothing, |claimed| {
         claimed.position = Some(vec![0; crate::checkpoint::MAX_POSITION + 1]);
     });
     for (what, opened, claimed) in lies.into_iter().chain([long]) {
