@@ -112,6 +112,7 @@ fn what_a_killed_or_frozen_taskmanager_had_goes_on_elsewhere() {
     cluster.await_job(&job, "running", |_| cluster.path("out").join(&job).is_dir());
     cluster.taskmanager("tm-1").kill();
     freeze(cluster.taskmanager("tm-2"), true);
+    assert_ne!(cluster.job(&job)["state"], "FINISHED", "it was over before anything happened to it");
     cluster.start_taskmanager("tm-1");
     cluster.await_state(&job, "FINISHED");
     freeze(cluster.taskmanager("tm-2"), false);
@@ -125,13 +126,14 @@ fn a_job_outlives_its_jobmanager() {
     cluster.join("tm-1", "slots = 1");
     let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
     cluster.await_job(&job, "running", |_| cluster.path("out").join(&job).is_dir());
+    assert_ne!(cluster.job(&job)["state"], "FINISHED", "it was over before anything happened to it");
     cluster.restart_jobmanager("");
     cluster.await_state(&job, "FINISHED");
     check(&cluster, &job, rows);
 }
 
 #[test]
-fn what_is_revoked_stops_on_the_taskmanager() {
+fn what_is_revoked_stops_on_the_cluster() {
     // Without an end: only the revocation stops it.
     let manifest = r#"
         [job]
@@ -153,4 +155,5 @@ fn what_is_revoked_stops_on_the_taskmanager() {
     cluster.await_state(&job, "RUNNING");
     cluster.publish(|status| status.revoked_jobs.push(Name::new("revoked").unwrap()));
     cluster.await_job(&job, "stopped", |job| job["state"] == "FAILED" || job["state"] == "CANCELED");
+    cluster.taskmanager("tm-1").await_message("ended");
 }

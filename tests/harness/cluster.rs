@@ -246,11 +246,6 @@ impl Cluster {
         answer
     }
 
-    /// The same, as whoever deploys.
-    pub fn ask(&self, line: &str, body: &Value, status: u16) -> Answer {
-        self.json(&self.deployer, line, body, status)
-    }
-
     fn send(&self, token: &str, line: &str, kind: &str, body: &[u8]) -> Answer {
         let bearer = format!("Bearer {token}");
         self.client.ask(&request(line, &[("authorization", &bearer), ("content-type", kind)], body))

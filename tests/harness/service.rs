@@ -58,7 +58,11 @@ impl Service {
             }
             seen = lines.0.len();
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!lines.1 && !left.is_zero(), "no line of the log {what}: {:#?}", lines.0);
+            if lines.1 || left.is_zero() {
+                let all = lines.0.clone();
+                drop(lines);
+                panic!("no line of the log {what}: {all:#?}");
+            }
             lines = self.log.more.wait_timeout(lines, left).unwrap().0;
         }
     }

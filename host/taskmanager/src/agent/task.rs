@@ -83,8 +83,8 @@ async fn attempt(agent: &Arc<Agent>, start: &Start, told: &Arc<Told>) -> Outcome
     };
     match ended {
         Ok(_) => Outcome::Finished,
-        // Not its own fault: somebody else has the lease.
-        Err(error) if error.code() == code::FENCED => Outcome::Ended,
+        // Not its own doing: it was told to end, or somebody else has the lease.
+        Err(error) if matches!(error.code(), code::FENCED | code::JOB_CANCELLED) => Outcome::Ended,
         Err(error) => {
             told.failed(&error);
             Outcome::Failed(error)

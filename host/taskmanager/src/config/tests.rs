@@ -1,3 +1,5 @@
+//! What a TaskManager takes of its configuration, and what it refuses.
+
 use super::*;
 use std::time::Duration;
 
