@@ -30,7 +30,7 @@ struct Sent {
 /// Talks until it is dropped.
 pub(super) async fn talk(agent: &Arc<Agent>, mut changed: watch::Receiver<u64>) {
     let mut open: JoinSet<Sent> = JoinSet::new();
-    let mut talk = Talk { sequence: 0, wait: WAIT.0, pause: BACK_OFF.0, connected: None };
+    let mut talk = Talk { sequence: 0, wait: WAIT.0, pause: BACK_OFF.0, answered: false, trouble: None };
     let mut due = true;
     loop {
         if due {
@@ -62,7 +62,8 @@ pub(super) async fn talk(agent: &Arc<Agent>, mut changed: watch::Receiver<u64>) 
 
 /// Says once what is so, waiting for no orders: at the end.
 pub(super) async fn farewell(agent: &Arc<Agent>) {
-    let mut talk = Talk { sequence: u64::MAX - 1, wait: Duration::ZERO, pause: BACK_OFF.0, connected: None };
+    let mut talk =
+        Talk { sequence: u64::MAX - 1, wait: Duration::ZERO, pause: BACK_OFF.0, answered: false, trouble: None };
     let mut open = JoinSet::new();
     talk.sequence += 1;
     talk.send(agent, &mut open);
@@ -75,8 +76,10 @@ struct Talk {
     sequence: u64,
     wait: Duration,
     pause: Duration,
-    /// Whether the last heartbeat was answered; not known at first.
-    connected: Option<bool>,
+    /// Whether the last heartbeat was answered.
+    answered: bool,
+    /// Why it was not.
+    trouble: Option<Error>,
 }
 
 impl Talk {
@@ -102,10 +105,10 @@ impl Talk {
             Ok((lease, audit))
         }) {
             Ok((lease, audit)) => {
-                if self.connected != Some(true) {
+                if !self.answered {
                     tracing::info!(lease = ?lease, "the JobManager answers");
                 }
-                self.connected = Some(true);
+                (self.answered, self.trouble) = (true, None);
                 self.pause = BACK_OFF.0;
                 self.wait = (lease / 4).clamp(LEAST, WAIT.1);
                 if let Some(audit) = audit {
@@ -114,11 +117,11 @@ impl Talk {
                 tokio::time::sleep(LEAST).await;
             }
             Err(error) => {
-                // Once for each time that it goes wrong, and whenever it is something else than nobody answering.
-                if self.connected != Some(false) || error.code() != code::PLANE_UNREACHABLE {
+                // Once for each trouble, not for each time.
+                if self.trouble.as_ref().is_none_or(|before| before.code() != error.code()) {
                     tracing::warn!(%error, "no orders of the JobManager; what runs goes on until its leases are over");
                 }
-                self.connected = Some(false);
+                (self.answered, self.trouble) = (false, Some(error));
                 tokio::time::sleep(self.jittered()).await;
                 self.pause = (self.pause * 2).min(BACK_OFF.1);
             }

@@ -1,3 +1,5 @@
+//! Certificates: the one that was asked for, and each that was not.
+
 use super::*;
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData, SanType,

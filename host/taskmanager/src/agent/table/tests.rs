@@ -1,3 +1,5 @@
+//! Orders in every order: what starts, what ends, and what is said of it.
+
 use super::*;
 use lockgate_core::statement::Release;
 use lockgate_core::{Digest, Name};
