@@ -26,6 +26,7 @@ mod run;
 mod sign;
 mod submit;
 mod taskmanager;
+mod taskmanagers;
 mod tenant;
 mod token;
 mod trust;
@@ -91,7 +92,7 @@ pub enum Command {
     /// Runs a JobManager: the control plane, over HTTPS.
     #[command(name = "jobmanager")]
     JobManager(jobmanager::JobManager),
-    /// Runs a TaskManager of a cluster.
+    /// Runs a TaskManager of a cluster, or shows and steers those of a JobManager.
     #[command(name = "taskmanager")]
     TaskManager(taskmanager::TaskManager),
     /// Asks the JobManager of this machine whether it takes requests, without a credential.

@@ -5,7 +5,7 @@ use lockgate_core::{Error, Result, Timestamp, human};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An error about the file at `path`.
@@ -44,8 +44,7 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut options = OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = opened.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::new(code::FILE_EXISTS, format!("{} is there already", path.display()))
-            .help("choose another name, or move the file away yourself"),
+        ErrorKind::AlreadyExists => exists(path),
         _ => failed(path, &error),
     })?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| failed(path, &error))
@@ -68,7 +67,7 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn replace_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
@@ -83,6 +82,69 @@ fn replace_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         let _ = std::fs::remove_file(&temporary);
         failed(path, &error)
     })
+}
+
+/// A file that is being written and has its name once it is whole; gone again if it never is.
+#[derive(Debug)]
+pub struct New {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl New {
+    /// Begins a file that is not there yet.
+    ///
+    /// # Errors
+    /// `LG0004` if there is one, `LG0002` if it cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        if path.symlink_metadata().is_ok() {
+            return Err(exists(path));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = folder(path).join(format!(".{name}.{}.tmp", std::process::id()));
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary);
+        let file = opened.map_err(|error| failed(&temporary, &error))?;
+        Ok(Self { path: path.to_owned(), temporary, file })
+    }
+
+    /// Writes at its end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// `LG0004` if there is one by now, `LG0002` if the system refuses.
+    pub fn keep(self) -> Result<()> {
+        self.file.sync_all().map_err(|error| failed(&self.path, &error))?;
+        if self.path.symlink_metadata().is_ok() {
+            return Err(exists(&self.path));
+        }
+        let renamed = std::fs::rename(&self.temporary, &self.path);
+        let synced = renamed.and_then(|()| File::open(folder(&self.path))?.sync_all());
+        synced.map_err(|error| failed(&self.path, &error))
+    }
+}
+
+impl Drop for New {
+    fn drop(&mut self) {
+        // Not there any more if it has its name.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::new(code::FILE_EXISTS, format!("{} is there already", path.display()))
+        .help("choose another name, or move the file away yourself")
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The time on this machine's clock.

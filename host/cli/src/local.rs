@@ -1,9 +1,9 @@
 //! What names mean on this machine, as the command line and a configuration file say it.
 
+use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
 use lockgate_core::plan::Format;
 use lockgate_core::types::{Field, FunctionDescription};
-use lockgate_core::error::code;
 use lockgate_core::{Error, Name, Result};
 use lockgate_executor::{Compiler, ComponentInfo, Executor, ExecutorOptions, Executors, Input};
 use lockgate_taskmanager::config::Config;

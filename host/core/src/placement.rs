@@ -173,6 +173,14 @@ impl Placed {
     pub fn parallelism(&self) -> u32 {
         self.slots.values().fold(0, |sum, slots| sum.saturating_add(*slots))
     }
+
+    /// The slots of one TaskManager: the number of the first of them, and how many. The slots of a job are numbered over
+    /// all its TaskManagers, in the order of their names.
+    pub fn range(&self, name: &Name) -> Option<(u32, u32)> {
+        let slots = *self.slots.get(name)?;
+        let before = self.slots.iter().take_while(|(other, _)| *other < name);
+        Some((before.fold(0, |sum, (_, slots)| sum.saturating_add(*slots)), slots))
+    }
 }
 
 /// How patient placement is.

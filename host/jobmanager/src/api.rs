@@ -12,6 +12,7 @@ mod certificates;
 mod events;
 mod extract;
 mod jobs;
+mod join_tokens;
 mod members;
 mod metrics;
 mod problem;
@@ -25,7 +26,6 @@ mod trust;
 
 pub use metrics::Measured;
 pub use problem::Problem;
-pub(crate) use problem::name;
 
 use crate::access::Caller;
 use crate::service::Service;
@@ -82,6 +82,14 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(system::openapi))
         .routes(routes!(system::explain))
         .routes(routes!(taskmanagers::list_taskmanagers))
+        .routes(routes!(
+            taskmanagers::get_taskmanager,
+            taskmanagers::change_taskmanager,
+            taskmanagers::remove_taskmanager
+        ))
+        .routes(routes!(taskmanagers::join))
+        .routes(routes!(join_tokens::list_join_tokens, join_tokens::create_join_token))
+        .routes(routes!(join_tokens::delete_join_token))
         .routes(routes!(metrics::metrics))
         .routes(routes!(audit::read_audit))
         .routes(routes!(backup::make_backup))

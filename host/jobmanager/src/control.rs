@@ -1,6 +1,7 @@
 //! The service over a store, with what goes on without being asked: the reconciler, the counts of denials and reads, and
 //! the house that is kept.
 
+mod budgets;
 mod keeper;
 #[cfg(test)]
 mod tests;
@@ -14,14 +15,14 @@ use crate::audit::{self, Event, Outcome};
 use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::{self, Config, Limits};
-use crate::plane::{Authority, Plane};
+use crate::plane::{self, Authority, Dispatch, Plane};
 use crate::server::{Observer, Refused, TenantRate};
 use crate::service::{Means, Options, Service};
 use crate::store::{Batch, Store};
 use crate::tls;
 use axum::Router;
 use lockgate_core::error::code;
-use lockgate_core::{Error, Result, Timestamp};
+use lockgate_core::{Error, Result, Timestamp, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,6 +37,8 @@ const FOLLOWERS: usize = 1_000;
 const RESERVE: u64 = 64 << 20;
 /// How often counted denials and reads are recorded.
 const TALLY: Duration = Duration::from_secs(60);
+/// How often figures of jobs are written.
+const REPORTS: Duration = Duration::from_secs(2);
 /// How often the house is kept.
 const HOUSE: Duration = Duration::from_secs(600);
 /// How long a bundle's file stays that nothing refers to: longer than any time from an upload to its record.
@@ -43,6 +46,7 @@ const GRACE: Duration = Duration::from_secs(3_600);
 /// What runs beside the server.
 pub struct Control {
     service: Arc<Service>,
+    dispatch: Arc<Dispatch>,
     tally: Arc<Tally>,
     refusals: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
@@ -62,7 +66,7 @@ impl Control {
             None => None,
         };
         let means = Means {
-            clock: Arc::new(now),
+            clock: Arc::new(millis),
             authorizer: Authorizer::new(external),
             tally: Arc::clone(&tally),
             bundles: Bundles::open(Layout::new(&config.data).bundles(), RESERVE)?,
@@ -83,9 +87,11 @@ impl Control {
         // The tally lets no more than this through within an interval.
         let (refusals, refused) = mpsc::channel(tally::MAX_KINDS);
         tasks.spawn(keep_refusals(store, refused, stopped.clone()));
-        tasks.spawn(until(stopped.clone(), Keeper::new(Arc::clone(&service)).run()));
-        tasks.spawn(until(stopped, keep_house(Arc::clone(&service))));
-        Ok(Self { service, tally, refusals, stop, tasks })
+        let dispatch = Arc::new(Dispatch::new(Arc::clone(&service), Arc::clone(service.fleet())));
+        tasks.spawn(until(stopped.clone(), Keeper::over(Arc::clone(&dispatch)).run()));
+        tasks.spawn(write_reports(Arc::clone(&dispatch), stopped.clone()));
+        tasks.spawn(until(stopped, keep_house(Arc::clone(&dispatch))));
+        Ok(Self { service, dispatch, tally, refusals, stop, tasks })
     }
 
     /// Whom the guard tells of what it refused before any route saw it: to be recorded like any other denial, and counted
@@ -117,7 +123,7 @@ impl Control {
     /// # Errors
     /// `LG1054`.
     pub async fn plane(&self, limits: &Limits) -> Result<Option<(Plane, Router)>> {
-        Ok(Plane::bind(&self.service, limits).await?.map(|plane| (plane, Router::new())))
+        Ok(Plane::bind(&self.service, limits).await?.map(|plane| (plane, plane::router(Arc::clone(&self.dispatch)))))
     }
 
     /// Ends what goes on by itself; what was counted is recorded first.
@@ -196,21 +202,50 @@ async fn until(stopped: watch::Receiver<bool>, work: impl Future<Output = ()> + 
     }
 }
 
-async fn keep_house(service: Arc<Service>) {
+/// Writes what TaskManagers report of jobs until the end, and what is left then.
+async fn write_reports(dispatch: Arc<Dispatch>, stopped: watch::Receiver<bool>) {
+    let going = async {
+        let mut timer = tokio::time::interval(REPORTS);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            timer.tick().await;
+            dispatch.write_reports().await;
+        }
+    };
+    until(stopped, going).await;
+    dispatch.write_reports().await;
+}
+
+async fn keep_house(dispatch: Arc<Dispatch>) {
+    let service = dispatch.service();
     let mut timer = tokio::time::interval(HOUSE);
     loop {
         timer.tick().await;
         if let Err(error) = service.forget_answers(10_000).await {
             tracing::warn!(%error, "answered requests could not be forgotten");
         }
+        if let Err(error) = service.forget_join_tokens().await {
+            tracing::warn!(%error, "join tokens whose time is over could not be forgotten");
+        }
+        if let Err(error) = service.forget_taskmanagers().await {
+            tracing::warn!(%error, "TaskManagers that were removed could not be forgotten");
+        }
         if let Err(error) = service.collect_bundles(GRACE).await {
             tracing::warn!(%error, "bundles that nothing refers to could not be collected");
+        }
+        if let Err(error) = dispatch.ledger().collect(GRACE).await {
+            tracing::warn!(%error, "the records of runs that are over could not be collected");
         }
     }
 }
 
 /// Now, in whole seconds.
 fn now() -> Timestamp {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+    millis().into()
+}
+
+/// Now.
+fn millis() -> UnixMillis {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    UnixMillis(u64::try_from(millis).unwrap_or(u64::MAX))
 }

@@ -11,8 +11,8 @@ mod setup;
 mod tests;
 pub mod token;
 
-pub use authenticate::{Authenticator, Presented};
-pub use directory::{CertificateRecord, Directory, Kept, Member, OPERATOR, TokenRecord, is_uri, keys};
+pub use authenticate::{Authenticator, JOINS, Presented};
+pub use directory::{CertificateRecord, Directory, JoinTokenRecord, Kept, Member, OPERATOR, TokenRecord, is_uri, keys};
 pub use setup::Setup;
 
 #[cfg(doc)]

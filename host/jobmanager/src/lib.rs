@@ -19,6 +19,8 @@
 //! - [`service`]: what can be asked for, free of HTTP
 //! - [`control`]: the service, and what goes on without being asked
 //! - [`reconcile`]: what is done next about every job
+//! - [`plane`]: what TaskManagers say and are told
+//! - [`ledger`]: what every run has read and committed
 //! - [`bundles`]: uploaded bundles, by their digest
 //! - [`backup`]: all of it as one stream, and back
 //! - [`plane`]: where TaskManagers dial in
@@ -36,6 +38,7 @@ pub mod control;
 pub mod credentials;
 pub mod fair_use;
 pub mod http_client;
+pub mod ledger;
 pub mod model;
 pub mod notify;
 pub mod oidc;

@@ -8,18 +8,28 @@
 //! - [`PublicKey`]: what is taken from a request for one
 //! - [`Identity`], [`Peer`]: who dials in
 //! - [`Fleet`]: what is known of TaskManagers in this process only
+//! - [`Dispatch`]: what they are told, and the routes by which they are
 
+mod answer;
+mod artefacts;
 mod authority;
 mod certificate;
+mod dispatch;
 mod fleet;
 mod guard;
+mod heartbeat;
+mod ledger;
+mod mailbox;
 mod peer;
+mod report;
 mod request;
 #[cfg(test)]
 mod tests;
 
 pub use authority::{Authority, Issued};
+pub use dispatch::{Dispatch, router};
 pub use fleet::{About, Fleet};
+pub use mailbox::Mailboxes;
 pub use peer::{Identity, Peer};
 pub use request::PublicKey;
 

@@ -247,6 +247,15 @@ pub struct Settings {
     pub skew: Duration,
 }
 
+impl Settings {
+    /// Those that go with leases of this length: silence is noticed after a third of it at the latest.
+    pub fn with_lease(lease: Duration) -> Self {
+        let usual = Self::default();
+        let skew = usual.skew.min(lease / 6);
+        Self { rules: Rules { lease, ..usual.rules }, silence: usual.silence.min(lease / 3), skew }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { rules: Rules::default(), silence: Duration::from_secs(10), skew: Duration::from_secs(5) }

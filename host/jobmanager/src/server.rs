@@ -27,5 +27,6 @@ pub use body::{BodyLimit, Progress, bounded, refusal_in};
 pub use guard::{Guard, Observer, Refused, TenantRate};
 pub use health::Health;
 pub use listen::{Cut, Peer, Server};
-pub use refusal::{Refusal, RetryLater, status};
+pub(crate) use refusal::name;
+pub use refusal::{PROBLEM, Problem, Refusal, RetryLater, status};
 pub use request_id::RequestId;

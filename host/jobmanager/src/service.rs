@@ -13,9 +13,11 @@ pub mod events;
 pub mod figures;
 mod idempotency;
 pub mod jobs;
+pub mod join;
 mod kv;
 pub mod list;
 pub mod members;
+mod placed;
 pub mod quotas;
 pub mod taskmanagers;
 pub mod tenants;
@@ -42,7 +44,7 @@ use cursor::Cursors;
 use lockgate_core::error::code;
 use lockgate_core::placement::{JobId, Waits};
 use lockgate_core::trust::TrustDomain;
-use lockgate_core::{Error, Name, Result, Timestamp};
+use lockgate_core::{Error, Name, Result, Timestamp, UnixMillis};
 use quotas::OwnRates;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, RwLock};
@@ -75,7 +77,7 @@ pub struct Call {
 }
 
 /// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// What a service works with, besides its store.
 pub struct Means {
@@ -134,7 +136,7 @@ impl Service {
             own_rates: OwnRates::open(&records).await?,
             plane: plane.map(|(authority, settings)| (Arc::new(authority), settings)),
             plane_ports: OnceLock::new(),
-            fleet: Arc::new(Fleet::new(clock().into())),
+            fleet: Arc::new(Fleet::new(clock())),
             records,
             options,
             clock,
@@ -148,9 +150,19 @@ impl Service {
         &self.records
     }
 
-    /// The time.
+    /// The time, in whole seconds.
     pub fn now(&self) -> Timestamp {
+        self.millis().into()
+    }
+
+    /// The time.
+    pub fn millis(&self) -> UnixMillis {
         (self.clock)()
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// The trust domain of this cluster.
@@ -180,7 +192,7 @@ impl Service {
             Err(denied) => Some(denied.error),
         };
         if let Some(error) = denied {
-            self.note_denied(call, action, resource, &error).await;
+            self.note_denied(call, action.as_str(), resource, &error).await;
             return Err(error);
         }
         if let Some(action) = read(action) {
@@ -204,9 +216,9 @@ impl Service {
     }
 
     /// Records a denial. That it cannot be recorded does not turn it into a yes.
-    async fn note_denied(&self, call: &Call, action: Action, resource: &Resource, error: &Error) {
+    async fn note_denied(&self, call: &Call, action: &str, resource: &Resource, error: &Error) {
         let outcome = Outcome::Denied(error.code().to_string());
-        let event = self.event(call, action.as_str(), resource, outcome);
+        let event = self.event(call, action, resource, outcome);
         let Some(event) = self.tally.denied(&call.source, event) else { return };
         let mut change = Change::default();
         change.event(event);
@@ -220,7 +232,7 @@ impl Service {
         if let Err(error) = &result
             && !is_own_fault(error)
         {
-            self.note_denied(call, action, resource, error).await;
+            self.note_denied(call, action.as_str(), resource, error).await;
         }
         result
     }

@@ -4,6 +4,7 @@ use crate::access::{Authorizer, Caller, Role};
 use crate::audit::tally::Tally;
 use crate::bundles::Bundles;
 use crate::config;
+use crate::credentials::JOINS;
 use crate::fair_use::Quota;
 use crate::model::trust::Kind;
 use crate::plane::Authority;
@@ -19,11 +20,13 @@ use lockgate_core::grant::{Grant, Mode, ResourceKind};
 use lockgate_core::keys::{Role as Keyring, SecretKey};
 use lockgate_core::limits::PartialLimits;
 use lockgate_core::manifest::Manifest;
+use lockgate_core::plane::Join;
 use lockgate_core::statement::{Kind as BundleKind, Release};
 use lockgate_core::trust::development::{self, Keys};
 use lockgate_core::trust::{OperatorRoot, OperatorStatus, Reference, TenantPolicy, TenantRoot, TenantStatus, create};
 use lockgate_core::types::{Field, FunctionDescription, LogicalType, Port};
 use lockgate_core::{Digest, Name, Result, Timestamp};
+use rcgen::{CertificateParams, KeyPair};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -85,6 +88,18 @@ pub fn deployer(tenant: &str) -> Call {
 
 pub fn viewer(tenant: &str) -> Call {
     call(caller(&format!("user:view-{tenant}"), Some(tenant), &[Role::Viewer]))
+}
+
+/// Whoever brings the join token of this id.
+pub fn joining(id: &str) -> Call {
+    call(caller(&format!("{JOINS}{id}"), None, &[]))
+}
+
+/// A new key of a TaskManager and a request for its certificate, in PEM.
+pub fn request() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let request = CertificateParams::default().serialize_request(&key).unwrap();
+    (key.serialize_pem(), request.pem().unwrap())
 }
 
 /// A tenant's keys, made from its name.
@@ -188,7 +203,7 @@ impl World {
         let now = Arc::clone(now);
         let plane = plane();
         let means = Means {
-            clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed))),
+            clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed)).into()),
             authorizer: Authorizer::new(None),
             tally: Arc::new(Tally::new()),
             bundles: Bundles::open(folder.path().join("bundles"), 0).unwrap(),
@@ -352,6 +367,22 @@ impl World {
         let bundle = self.upload(tenant, job, &package).await;
         self.service.create_job(&deployer(tenant), None, &name(tenant), &new_job(bundle)).await.unwrap();
         package
+    }
+
+    /// Makes a join token; its id and text.
+    pub async fn join_token(&self, name: Option<&str>) -> (String, String) {
+        let name = name.map(self::name);
+        let made = self.service.create_join_token(&operator(), None, name.as_ref(), None).await.unwrap().thing;
+        (made.record.id, made.text.unwrap().expose().clone())
+    }
+
+    /// Lets a TaskManager join; its key and certificate, in PEM.
+    pub async fn taskmanager(&self, called: &str) -> (String, String) {
+        let (id, _) = self.join_token(None).await;
+        let (key, request) = request();
+        let join = Join { name: name(called), request };
+        let joined = self.service.join(&joining(&id), &join).await.unwrap();
+        (key, joined.certificate.chain)
     }
 
     /// The files of bundles, finished or not.

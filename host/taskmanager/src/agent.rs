@@ -241,7 +241,11 @@ impl Agent {
     /// Lets nothing start any more; with `cut_off` what runs does not even commit.
     fn close(&self, cut_off: bool) {
         let mut table = self.lock();
-        if cut_off { table.cut_off() } else { table.close() }
+        if cut_off {
+            table.cut_off()
+        } else {
+            table.close()
+        }
         drop(table);
         self.tell();
     }

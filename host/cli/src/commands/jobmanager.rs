@@ -9,8 +9,8 @@ use lockgate_core::error::code;
 use lockgate_jobmanager::Config;
 use lockgate_jobmanager::config::LogFormat;
 use lockgate_jobmanager::serve::asked_to_stop;
-use serde_json::json;
 use lockgate_taskmanager::config::Config as TaskManagerConfig;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -65,8 +65,13 @@ impl ConfigCommand {
         }
         let config = Config::read(&check.file)?;
         let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-        output.result(&json!({ "file": check.file, "listen": listen, "names": config.names }), || {
-            format!("{} is in order: listens on {}", check.file.display(), listen.join(", "))
+        let plane: Option<Vec<String>> =
+            config.plane.as_ref().map(|plane| plane.listen.iter().map(ToString::to_string).collect());
+        let result = json!({ "file": check.file, "listen": listen, "names": config.names, "plane": plane });
+        output.result(&result, || {
+            let plane = plane.map(|plane| format!(", and on {} for TaskManagers", plane.join(", ")));
+            let plane = plane.unwrap_or_default();
+            format!("{} is in order: listens on {}{plane}", check.file.display(), listen.join(", "))
         });
         Ok(())
     }
@@ -77,7 +82,8 @@ fn taskmanager(file: &Path, output: &Output) -> Outcome {
     let domain = config.cluster.as_ref().map(|cluster| cluster.domain.to_string());
     let volumes: Vec<&str> = config.volumes.keys().map(|name| name.as_str()).collect();
     output.result(&json!({ "file": file, "slots": config.slots, "domain": domain, "volumes": volumes }), || {
-        let of = domain.as_ref().map_or_else(|| "for `lockgate run` only".to_owned(), |of| format!("for the cluster {of}"));
+        let of =
+            domain.as_ref().map_or_else(|| "for `lockgate run` only".to_owned(), |of| format!("for the cluster {of}"));
         format!("{} is in order: a TaskManager with {} slots, {of}", file.display(), config.slots)
     });
     Ok(())

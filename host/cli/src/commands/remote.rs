@@ -95,6 +95,18 @@ impl Narrow {
         self.limit as usize
     }
 
+    /// How names begin, if that matters.
+    pub fn name(&self) -> Option<String> {
+        self.name.clone()
+    }
+
+    /// Says that there is more than was shown, if there is.
+    pub fn tell(&self, more: bool, output: &Output) {
+        if more {
+            output.note(&format!("there are more than {}: narrow the list, or raise --limit", self.limit));
+        }
+    }
+
     /// Shows the list at `path`, narrowed further by `query`, with these columns: each a heading and a field.
     ///
     /// # Errors
@@ -115,9 +127,7 @@ impl Narrow {
             }
             table(Some(&header), items.iter().map(|item| columns.iter().map(|(_, field)| cell(item, field)).collect()))
         });
-        if more {
-            output.note(&format!("there are more than {}: narrow the list, or raise --limit", self.limit));
-        }
+        self.tell(more, output);
         Ok(())
     }
 }

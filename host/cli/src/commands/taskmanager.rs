@@ -1,7 +1,8 @@
-//! `lockgate taskmanager`: runs a TaskManager of a cluster, and shows what it knows of itself.
+//! `lockgate taskmanager`: runs a TaskManager of a cluster, shows what it knows of itself, and steers a JobManager's.
 //!
 //! No setting is a flag: one file says what counts, and secrets would show in the list of processes.
 
+use super::taskmanagers::TaskManagers;
 use super::{Failure, Outcome, jobmanager};
 use crate::output::{Output, pairs};
 use lockgate_core::Error;
@@ -33,6 +34,8 @@ pub struct TaskManager {
 enum Command {
     /// Shows what this machine's TaskManager knows of itself, from its state folder.
     Status(Status),
+    #[command(flatten)]
+    Steer(TaskManagers),
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +54,7 @@ impl TaskManager {
     pub fn run(&self, output: &Output) -> Outcome {
         match (&self.config, &self.command) {
             (_, Some(Command::Status(status))) => status.run(output),
+            (_, Some(Command::Steer(steer))) => steer.run(output),
             (Some(file), None) => serve(&Config::read(file)?),
             (None, None) => Err(Error::new(code::USAGE, "a configuration is needed: --config FILE").into()),
         }
@@ -141,7 +145,9 @@ impl Status {
                 ("tenants", if tenants.is_empty() { "none yet".to_owned() } else { tenants.join(", ") }),
                 ("audit log", head.unwrap_or_else(|| "not heard of yet".to_owned())),
             ];
-            rows.extend(witness.found.iter().map(|found| ("CONTRADICTION", format!("{}: {}", found.at, found.error()))));
+            rows.extend(
+                witness.found.iter().map(|found| ("CONTRADICTION", format!("{}: {}", found.at, found.error()))),
+            );
             pairs(rows)
         });
         Ok(())

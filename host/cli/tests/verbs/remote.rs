@@ -61,6 +61,24 @@ fn a_bundle_becomes_a_job_and_the_job_ends() {
     home.run("info copy").refused(7, "LG1102");
     let digest = home.run(&format!("bundle list {LG}")).json()["items"][0]["digest"].as_str().unwrap().to_owned();
     assert!(home.run(&format!("bundle show {digest}")).text().contains("texts"));
+    home.run(&format!("bundle download {digest}")).refused(3, "LG0004");
+    std::fs::rename(home.path("copy.1.lgb"), home.path("sent.lgb")).unwrap();
+    home.run(&format!("bundle download {digest}")).text();
+    let sent = std::fs::read(home.path("sent.lgb")).unwrap();
+    assert!(sent == std::fs::read(home.path("copy.1.lgb")).unwrap(), "it is not what was uploaded");
+    let fetched = home.run(&format!("bundle download {digest} -o got.lgb {LG}")).json();
+    assert_eq!((&fetched["written"], &fetched["digest"]), (&json!("got.lgb"), &json!(digest)));
+    assert!(sent == std::fs::read(home.path("got.lgb")).unwrap(), "it is not what was uploaded");
+    // What is damaged at the JobManager is not handed on.
+    let kept = std::fs::read_dir(home.path("data/bundles")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&kept).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::set_permissions(&kept, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(&kept, bytes).unwrap();
+    let before = std::fs::read_dir(home.path(".")).unwrap().count();
+    let damaged = home.run(&format!("bundle download {digest} -o damaged.lgb"));
+    assert!(damaged.refused(1, "LG0306").contains("nothing was written"));
+    assert_eq!(std::fs::read_dir(home.path(".")).unwrap().count(), before, "something is left");
     home.run(&format!("bundle delete {digest} --yes")).text();
     assert_eq!(home.run(&format!("bundle upload copy.1.lgb {LG}")).json()["uploaded"], true);
 }

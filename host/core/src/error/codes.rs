@@ -418,6 +418,7 @@ codes! {
     NOT_IN_A_CLUSTER = 1427, "a job needs a terminal";
     BUNDLE_REFUSED = 1428, "a bundle that was fetched is not the one that was asked for";
     RECORD_UNBELIEVED = 1440, "the record of a run says what cannot be";
+    LEDGER_FULL = 1413, "a run has more splits than the JobManager keeps";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";
     EXECUTOR_MEMORY = 907, "the executor used more memory than it may";
     EXECUTOR_BROKE_OUT = 908, "the executor tried what its jail forbids";

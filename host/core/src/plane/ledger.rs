@@ -12,7 +12,11 @@
 //! 3. *Commit.* A slot's positions and prepared outputs, together. Once it is answered they count, and the TaskManager
 //!    publishes the outputs; before that they do not, whatever is on a disk. A slot commits only when all is published that
 //!    its TaskManager was told of at opening, and what the slot committed before: so a commit also says that.
-//! 4. *Release.* A TaskManager whose executor died gives back what its slots had claimed.
+//! 4. *Release.* A TaskManager whose executor died gives back what its slots had claimed, and says which of their claims
+//!    were the last, since one of them may still be on its way.
+//!
+//! A slot's claims are numbered without a gap only where each was given something: one that was given nothing may be made
+//! again under the same number.
 
 use crate::name::Name;
 use serde::{Deserialize, Serialize};
@@ -172,6 +176,10 @@ pub struct Release {
     pub first: u32,
     /// How many.
     pub slots: u32,
+    /// The highest number of a claim that one of them has ever made: claims up to it that are still on their way are
+    /// refused, so that none takes a split for a slot that is gone. The next claim of each has a higher number.
+    #[serde(default)]
+    pub claims: u64,
 }
 
 mod base64_bytes {

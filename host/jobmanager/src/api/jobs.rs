@@ -259,7 +259,7 @@ impl From<metrics::Operator> for OperatorMetrics {
 }
 
 fn deployment(deployment: Deployment, all: bool) -> JobDeployment {
-    let Deployment { bundle, release, parameters, since, by } = deployment;
+    let Deployment { bundle, release, parameters, since, by, fallback_of: _ } = deployment;
     let parameters = all.then_some(parameters);
     JobDeployment { bundle, version: release.version, payload: release.digest, parameters, since, by }
 }

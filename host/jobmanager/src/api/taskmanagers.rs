@@ -1,16 +1,18 @@
 //! TaskManagers: which have joined, how they are, and what the operator wants of them.
 
-use super::answer::List;
-use super::extract::{ListParams, Narrowed};
+use super::answer::{List, tagged};
+use super::extract::{At, IfMatch, Input, ListParams, Narrowed};
 use super::{Api, Problem};
-use crate::model::taskmanager;
-use crate::model::{Kept, taskmanager::State};
+use crate::model::Kept;
+use crate::model::taskmanager::{self, State};
 use crate::service::Call;
 use crate::service::taskmanagers::Shown;
 use axum::Json;
 use axum::extract::State as Of;
-use lockgate_core::{Name, Timestamp};
-use serde::Serialize;
+use axum::http::StatusCode;
+use axum::response::Response;
+use lockgate_core::{Name, Timestamp, plane};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
@@ -92,4 +94,106 @@ pub(super) async fn list_taskmanagers(
 ) -> Result<Json<List<TaskManager>>, Problem> {
     let page = api.service.taskmanagers(&call, &filter).await?;
     Ok(Json(List::of(page, |kept: Kept<taskmanager::TaskManager>| api.service.shown(kept.record).into())))
+}
+
+/// What changes of a TaskManager.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ChangeTaskManager {
+    /// `active`, `cordoned` (nothing new is placed there), `draining` (what is there goes elsewhere) or `revoked` (it is cut
+    /// off, for good).
+    #[schema(value_type = String)]
+    state: State,
+}
+
+/// A TaskManager that wants to join.
+#[derive(ToSchema)]
+#[schema(as = Join)]
+#[expect(dead_code, reason = "describes the message, which is of the plane")]
+pub(super) struct JoinBody {
+    /// What it wants to be called.
+    name: String,
+    /// A PKCS #10 request in PEM, of an ECDSA P-256 key and signed with it.
+    request: String,
+}
+
+/// A TaskManager that has joined.
+#[derive(ToSchema)]
+#[schema(as = Joined)]
+#[expect(dead_code, reason = "describes the message, which is of the plane")]
+pub(super) struct JoinedBody {
+    /// What it is called.
+    name: String,
+    /// Its certificate.
+    certificate: CertificateBody,
+    /// The authority of the plane, in PEM.
+    authority: String,
+    /// The trust domain of the certificates' names.
+    domain: String,
+    /// Where the plane listens.
+    plane: Vec<String>,
+}
+
+/// A certificate of the plane.
+#[derive(ToSchema)]
+#[schema(as = Certificate)]
+#[expect(dead_code, reason = "describes the message, which is of the plane")]
+pub(super) struct CertificateBody {
+    /// In PEM.
+    chain: String,
+    /// When to ask for the next one.
+    renew_after_seconds: u64,
+}
+
+fn show(api: &Api, kept: Kept<taskmanager::TaskManager>) -> Response {
+    let shown = TaskManager::from(api.service.shown(kept.record));
+    tagged(StatusCode::OK, kept.revision, shown)
+}
+
+/// A TaskManager.
+#[utoipa::path(get, path = "/api/v1/taskmanagers/{name}", tag = "taskmanagers", params(("name" = String, Path)),
+    responses((status = 200, description = "It", body = TaskManager)))]
+pub(super) async fn get_taskmanager(Of(api): Of<Api>, call: Call, At(name): At<Name>) -> Result<Response, Problem> {
+    let kept = api.service.taskmanager(&call, &name).await?;
+    Ok(show(&api, kept))
+}
+
+/// Has a TaskManager be active, cordoned, drained or revoked.
+#[utoipa::path(patch, path = "/api/v1/taskmanagers/{name}", tag = "taskmanagers", request_body = ChangeTaskManager,
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, description = "As it is now", body = TaskManager)))]
+pub(super) async fn change_taskmanager(
+    Of(api): Of<Api>,
+    call: Call,
+    At(name): At<Name>,
+    IfMatch(precondition): IfMatch,
+    Input { value, .. }: Input<ChangeTaskManager>,
+) -> Result<Response, Problem> {
+    let kept = api.service.set_taskmanager(&call, &name, value.state, precondition).await?;
+    Ok(show(&api, kept))
+}
+
+/// Removes a TaskManager that was revoked, or of which nothing was heard for long.
+#[utoipa::path(delete, path = "/api/v1/taskmanagers/{name}", tag = "taskmanagers",
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "Its name is free")))]
+pub(super) async fn remove_taskmanager(
+    Of(api): Of<Api>,
+    call: Call,
+    At(name): At<Name>,
+    IfMatch(precondition): IfMatch,
+) -> Result<StatusCode, Problem> {
+    api.service.remove_taskmanager(&call, &name, precondition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets a TaskManager join. The credential is a join token, which is used up; no other one is taken here.
+#[utoipa::path(post, path = "/api/v1/taskmanagers/join", tag = "taskmanagers", request_body = JoinBody,
+    responses((status = 200, description = "It has joined", body = JoinedBody)))]
+pub(super) async fn join(
+    Of(api): Of<Api>,
+    call: Call,
+    Input { value, .. }: Input<plane::Join>,
+) -> Result<Json<plane::Joined>, Problem> {
+    Ok(Json(api.service.join(&call, &value).await?))
 }

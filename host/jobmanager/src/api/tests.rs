@@ -56,6 +56,8 @@ pub(super) struct Site {
     pub world: World,
     /// Ids of a token of a member of `acme` and of one of the operator's people.
     pub tokens: (String, String),
+    /// The id of a join token.
+    pub join_token: String,
     router: Router,
 }
 
@@ -99,13 +101,16 @@ impl Site {
         {
             world.service.map_certificate(&operator(), tenant.as_ref(), uri, whose).await.unwrap();
         }
-        Self { tokens: (acme, operators), ..Self::of(world) }
+        world.taskmanager("tm-1").await;
+        let (join_token, _) = world.join_token(None).await;
+        Self { tokens: (acme, operators), join_token, ..Self::of(world) }
     }
 
     pub fn of(world: World) -> Self {
         let router = router(Arc::clone(&world.service), Arc::new(Measured::default()));
         let tokens = (String::new(), String::new());
-        Self { router: router.layer(middleware::from_fn(authenticated)), tokens, world }
+        let join_token = String::new();
+        Self { router: router.layer(middleware::from_fn(authenticated)), tokens, join_token, world }
     }
 
     /// Sends a request; `who` is the credential, if any.

@@ -32,6 +32,32 @@ fn the_smallest_is_safe() {
     assert!(config.issuers.is_empty() && config.certificates.is_empty() && config.authorization.is_none());
 }
 
+#[test]
+fn a_plane_is_called_as_the_api_is_and_bounded() {
+    let plane = |text: &str| parse(&format!("data = \"d\"\nnames = [\"jobs.example.org\"]\n{text}"));
+    assert_eq!(plane("").unwrap().plane, None, "TaskManagers can dial in though nobody asked for it");
+    let default = plane("[plane]").unwrap().plane.unwrap();
+    assert_eq!(
+        (default.listen, default.names),
+        (vec!["127.0.0.1:8444".parse().unwrap()], vec!["jobs.example.org".into()])
+    );
+    let times = [default.certificate_lifetime, default.join_token_lifetime, default.lease];
+    assert_eq!(times.map(|time| time.as_secs()), [86_400, 3_600, 30]);
+    for (wrong, part) in [
+        ("listen = []", "`listen` of [plane] is empty"),
+        ("listen = [\"nowhere\"]", "not an address"),
+        ("names = [\"a b\"]", "not a host name"),
+        ("certificate-lifetime = \"1 s\"", "`certificate-lifetime` is 1 s"),
+        ("join-token-lifetime = \"25 h\"", "`join-token-lifetime` is 25 h"),
+        ("lease = \"2 h\"", "`lease` is 2 h"),
+        ("colour = 1", "no key `colour`"),
+    ] {
+        let errors = plane(&format!("[plane]\n{wrong}")).unwrap_err();
+        assert!(errors.iter().any(|error| error.to_string().contains(part)), "{wrong}: {errors:?}");
+    }
+    assert!(plane("[internal]\nlisten = \"127.0.0.1:8444\"").is_err(), "a table that is no more is passed over");
+}
+
 /// What the page for operators shows is taken as it stands.
 #[test]
 fn the_page_for_operators_is_right() {

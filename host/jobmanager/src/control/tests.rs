@@ -6,6 +6,7 @@ use crate::model::trust::Kind;
 use crate::reconcile::Observed;
 use crate::service::changes::Precondition;
 use crate::service::jobs::{Ask, NewJob, Upgrade};
+use crate::store::{Batch, Store as _};
 use crate::world::{World, admin, deployer, draft, keys, name, new_job, operator, package, viewer};
 use lockgate_core::Digest;
 use lockgate_core::job_state::State;
@@ -97,11 +98,11 @@ async fn a_job_says_what_it_waits_for() {
     };
     let at = world.now().into();
     let mut observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
-    keeper.facts.taskmanagers.insert(name("t1"), observed.clone());
+    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed.clone()));
     keeper.round().await.unwrap();
     assert_eq!(world.service.waits_for(&job(&world, "late").await), Some(Waits::Volumes));
     observed.offer.volumes.insert(name("results"));
-    keeper.facts.taskmanagers.insert(name("t1"), observed);
+    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed));
     let none = [(crate::fair_use::Kind::Slots, 0)].into();
     world.service.set_quota(&operator(), &name("acme"), &none, Precondition::Unstated).await.unwrap();
     keeper.round().await.unwrap();
@@ -128,7 +129,8 @@ async fn a_job_waits_for_its_tenants_quota_of_fuel() {
     };
     let mut keeper = Keeper::new(Arc::clone(&world.service));
     let at = world.now().into();
-    keeper.facts.taskmanagers.insert(name("t1"), Observed { offer, heard: at, told: at, tasks: Vec::new() });
+    let observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
+    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed));
     let set = async |fuel, precondition| {
         let values = [(crate::fair_use::Kind::FuelPerSecond, fuel)].into();
         world.service.set_quota(&operator(), &name("acme"), &values, precondition).await.unwrap();
@@ -140,6 +142,33 @@ async fn a_job_waits_for_its_tenants_quota_of_fuel() {
     rounds(&mut keeper).await;
     let holds = job(&world, "late").await.execution.holds.unwrap();
     assert_eq!(holds.placed.parallelism(), 2, "as many slots as the quota has fuel for");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_left_out_and_the_others_go_on() {
+    let world = World::empty().await;
+    for tenant in ["acme", "bolt", "core"] {
+        world.tenant(tenant).await;
+    }
+    for (tenant, job) in [("acme", "early"), ("acme", "late"), ("bolt", "late"), ("core", "late")] {
+        world.job(tenant, job).await;
+        let (tenant, any) = (name(tenant), Precondition::Unstated);
+        world.service.ask(&deployer(&tenant), &tenant, &name(job), Ask::Cancel, any).await.unwrap();
+    }
+    // A job of a program that is newer than this one, and a quota that is damaged.
+    let newer = Batch::default()
+        .put(crate::model::keys::job(&name("acme"), &name("early")), br#"{"v":999,"record":{}}"#.to_vec())
+        .put(crate::model::keys::quota(&name("bolt")), b"{".to_vec());
+    world.store.commit(newer).await.unwrap();
+    let mut keeper = Keeper::new(Arc::clone(&world.service));
+    rounds(&mut keeper).await;
+    let state = async |tenant: &str| {
+        world.service.job(&operator(), &name(tenant), &name("late")).await.unwrap().0.record.state()
+    };
+    assert_eq!([state("acme").await, state("core").await], [State::Canceled, State::Canceled]);
+    assert_eq!(state("bolt").await, State::Created, "nothing is done by a quota that is not known");
+    assert_eq!(keeper.reported.iter().collect::<Vec<_>>(), ["jobs/acme/early", "tenant bolt"]);
+    assert!(world.reopened().await.own_request_rate(&name("bolt")).is_none(), "and it starts");
 }
 
 /// The keeper remembers nothing that counts: one that is new at every look comes to the same end, and then does nothing.

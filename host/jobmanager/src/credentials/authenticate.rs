@@ -2,16 +2,20 @@
 
 use super::directory::{Directory, TokenRecord};
 use super::setup::Setup;
-use super::token::{self, PREFIX, SETUP_PREFIX};
+use super::token::{self, JOIN_PREFIX, PREFIX, SETUP_PREFIX};
 use crate::access::Caller;
 use crate::config::CertificateRule;
 use crate::oidc::Issuers;
 use axum::http::{HeaderMap, header};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result, Timestamp};
+use std::collections::BTreeSet;
 
 /// The longest credential in a header, in bytes.
 pub const MAX_BEARER: usize = 16 << 10;
+
+/// What the principal of who brings a join token begins with.
+pub const JOINS: &str = "join:";
 
 /// The credential that a request has.
 #[derive(Clone, Copy)]
@@ -87,8 +91,35 @@ impl<D: Directory> Authenticator<D> {
                 let taken = self.directory.has_operator_token().await?;
                 self.setup.authenticate(text, taken, now)
             }
+            Presented::Bearer(text) if text.starts_with(JOIN_PREFIX) => Err(refused("join token for something else")),
             Presented::Bearer(text) => self.issuers.authenticate(text).await,
         }
+    }
+
+    /// Who brings this credential where TaskManagers join: a join token opens that and nothing else, and nothing else opens
+    /// it. Whoever has one is nobody but its bringer: he has no role.
+    ///
+    /// # Errors
+    /// `LG1402` for anything but a join token that is taken, `LG1105` if it is not whole; what the directory says if it
+    /// cannot be read.
+    pub async fn authenticate_joining(&self, presented: Presented<'_>, now: Timestamp) -> Result<Caller> {
+        let refused = |why: &'static str| {
+            tracing::debug!(why, "a join token was refused");
+            Error::new(code::JOIN_TOKEN, "the join token is not valid, or not any more")
+        };
+        let text = match presented {
+            Presented::Bearer(text) if text.starts_with(JOIN_PREFIX) => text,
+            _ => return Err(refused("another credential")),
+        };
+        let presented = token::parse(text, JOIN_PREFIX)?;
+        let record = self.directory.join_token(presented.id).await?;
+        let record =
+            record.filter(|record| record.hash.is_of(&presented)).ok_or_else(|| refused("unknown, or used"))?;
+        if now >= record.expires {
+            return Err(refused("expired"));
+        }
+        let (principal, credential) = (format!("{JOINS}{}", record.id), record.id);
+        Ok(Caller { principal, credential, tenant: None, roles: BTreeSet::new(), scopes: Some(BTreeSet::new()) })
     }
 
     async fn token(&self, text: &str, now: Timestamp) -> Result<Caller> {

@@ -53,6 +53,25 @@ pub struct TokenRecord {
     pub last_used: Option<Timestamp>,
 }
 
+/// A token by which one TaskManager joins. Used, it is gone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinTokenRecord {
+    /// Its public id.
+    pub id: String,
+    /// SHA-256 of the secret.
+    pub hash: Hash,
+    /// The one name under which it may be used; any that is free if none.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// From when on it is not taken.
+    pub expires: Timestamp,
+}
+
 /// What a principal is in a tenant, or among the operator's people.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +113,12 @@ pub trait Directory: Send + Sync + 'static {
     /// If it cannot be read.
     fn token(&self, id: &str) -> impl Future<Output = Result<Option<TokenRecord>>> + Send;
 
+    /// A join token by its id; none if it was used.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn join_token(&self, id: &str) -> impl Future<Output = Result<Option<JoinTokenRecord>>> + Send;
+
     /// What a principal is in a tenant, or among the operator's people; none if he is nothing there.
     ///
     /// # Errors
@@ -119,6 +144,10 @@ pub trait Directory: Send + Sync + 'static {
 impl<D: Directory> Directory for Arc<D> {
     fn token(&self, id: &str) -> impl Future<Output = Result<Option<TokenRecord>>> + Send {
         (**self).token(id)
+    }
+
+    fn join_token(&self, id: &str) -> impl Future<Output = Result<Option<JoinTokenRecord>>> + Send {
+        (**self).join_token(id)
     }
 
     fn member(&self, tenant: Option<&Name>, principal: &str) -> impl Future<Output = Result<Option<Member>>> + Send {
@@ -158,6 +187,16 @@ pub mod keys {
     /// A token's entry there. Its value is not looked at.
     pub fn token_of(tenant: Option<&Name>, principal: &str, id: &str) -> Key {
         Key::new(["tokens-of", owner(tenant), principal, id])
+    }
+
+    /// All join tokens that were not used.
+    pub fn join_tokens() -> Key {
+        Key::new(["join-tokens"])
+    }
+
+    /// A join token's record.
+    pub fn join_token(id: &str) -> Key {
+        Key::new(["join-tokens", id])
     }
 
     /// All members of a tenant, or the operator's people.
@@ -219,6 +258,10 @@ impl<S: Store> Kept<S> {
 impl<S: Store> Directory for Kept<S> {
     async fn token(&self, id: &str) -> Result<Option<TokenRecord>> {
         Ok(self.read(keys::token(id)).await?.map(|(record, _)| record))
+    }
+
+    async fn join_token(&self, id: &str) -> Result<Option<JoinTokenRecord>> {
+        Ok(self.read(keys::join_token(id)).await?.map(|(record, _)| record))
     }
 
     async fn member(&self, tenant: Option<&Name>, principal: &str) -> Result<Option<Member>> {

@@ -19,6 +19,9 @@ pub const PREFIX: &str = "lgt_";
 /// What the set-up token begins with: the same form, but not in the store.
 pub const SETUP_PREFIX: &str = "lgs_";
 
+/// What every join token begins with: it lets one TaskManager join, and does nothing else.
+pub const JOIN_PREFIX: &str = "lgj_";
+
 const ID_BYTES: usize = 10;
 const SECRET_BYTES: usize = 32;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";

@@ -53,6 +53,9 @@ pub struct Deployment {
     pub release: Release,
     /// Values of parameters.
     pub parameters: BTreeMap<Name, String>,
+    /// The file of the version that names this one as its fallback, if this was admitted as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_of: Option<Digest>,
     /// Since when.
     pub since: Timestamp,
     /// Who asked for it.
@@ -72,7 +75,14 @@ impl Job {
 
     /// The bundles that it needs: the one that it runs and those that it may return to.
     pub fn bundles(&self) -> impl Iterator<Item = &Digest> {
-        [&self.deployment].into_iter().chain(&self.former).map(|deployment| &deployment.bundle)
+        let deployments = [&self.deployment].into_iter().chain(&self.former);
+        deployments.flat_map(|deployment| [&deployment.bundle].into_iter().chain(&deployment.fallback_of))
+    }
+
+    /// What it runs now, or is to run next: an upgrade is deployed before it runs.
+    pub fn running(&self) -> Option<&Deployment> {
+        let mut deployments = [&self.deployment].into_iter().chain(&self.former);
+        deployments.find(|deployment| deployment.release == self.execution.release)
     }
 }
 

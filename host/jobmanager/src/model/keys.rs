@@ -129,6 +129,75 @@ pub fn all_idempotency() -> Key {
     Key::new(["idempotency"])
 }
 
+/// A run of a job: by the job's id, so that a new job of an old name begins with none.
+pub fn run(tenant: &Name, id: &str, run: u64) -> Key {
+    Key::new(["runs", tenant.as_str(), id, &number(run)])
+}
+
+/// The runs of all jobs of all tenants.
+pub fn all_runs() -> Key {
+    Key::new(["runs"])
+}
+
+/// A record of a run that is being made and does not count yet.
+pub fn draft(tenant: &Name, id: &str, ledger: &str) -> Key {
+    Key::new(["drafts", tenant.as_str(), id, ledger])
+}
+
+/// All records that are being made.
+pub fn all_drafts() -> Key {
+    Key::new(["drafts"])
+}
+
+/// All that is kept of a run but its head. `ledger` is the run's own random id.
+pub fn ledger(tenant: &Name, id: &str, ledger: &str) -> Key {
+    Key::new(["ledger", tenant.as_str(), id, ledger])
+}
+
+/// The splits of a run.
+pub fn splits(tenant: &Name, id: &str, ledger: &str) -> Key {
+    Key::new(["ledger", tenant.as_str(), id, ledger, "splits"])
+}
+
+/// A split of a run. Splits sort by their names as far as a key has room for them.
+pub fn split(tenant: &Name, id: &str, ledger: &str, source: &Name, name: &str) -> Key {
+    const ROOM: usize = 64;
+    let end = (0..=ROOM.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
+    let (beginning, digest) = (name.get(..end).unwrap_or_default(), Digest::of(name.as_bytes()).hex());
+    Key::new(["ledger", tenant.as_str(), id, ledger, "splits", source.as_str(), beginning, &digest])
+}
+
+/// The slots of a run that have committed.
+pub fn slots(tenant: &Name, id: &str, ledger: &str) -> Key {
+    Key::new(["ledger", tenant.as_str(), id, ledger, "slots"])
+}
+
+/// What a slot committed last.
+pub fn slot(tenant: &Name, id: &str, ledger: &str, slot: u32) -> Key {
+    Key::new(["ledger", tenant.as_str(), id, ledger, "slots", &number(slot.into())])
+}
+
+/// What a slot claimed last.
+pub fn claim(tenant: &Name, id: &str, ledger: &str, slot: u32) -> Key {
+    Key::new(["ledger", tenant.as_str(), id, ledger, "claims", &number(slot.into())])
+}
+
+/// What a TaskManager was told when it opened a run.
+pub fn opening(tenant: &Name, id: &str, ledger: &str, taskmanager: &Name) -> Key {
+    Key::new(["ledger", tenant.as_str(), id, ledger, "openings", taskmanager.as_str()])
+}
+
+/// Which outputs of a run are known to be published.
+pub fn published(tenant: &Name, id: &str, ledger: &str) -> Key {
+    Key::new(["ledger", tenant.as_str(), id, ledger, "published"])
+}
+
+/// Whether nothing that is to be done about a job depends on what stands here: what runs write of themselves.
+pub fn is_quiet(key: &Key) -> bool {
+    const QUIET: [&str; 6] = ["drafts", "events", "exceptions", "ledger", "metrics", "runs"];
+    QUIET.iter().any(|first| key.starts_with(&Key::new([*first])))
+}
+
 /// The key that cursors are signed with.
 pub fn cursor_key() -> Key {
     Key::new(["cursor-key"])
@@ -150,5 +219,18 @@ mod tests {
         let (a, ab) = (jobs(&name("a")), jobs(&name("ab")));
         assert!(!ab.as_bytes().starts_with(a.as_bytes()));
         assert!(job(&name("a"), &name("b")).as_bytes().starts_with(a.as_bytes()));
+    }
+
+    #[test]
+    fn no_name_of_a_split_is_too_long_and_no_two_are_one() {
+        let long = Name::new(&"x".repeat(Name::MAX)).unwrap();
+        let id = "0123456789abcdef0123456789abcdef";
+        let of = |text: &str| split(&long, id, "0123456789abcdef", &long, text);
+        for text in ["\u{0}".repeat(4_096), "ä".repeat(2_048), "\u{1}é".repeat(99), String::new()] {
+            assert!(of(&text).as_bytes().len() <= crate::store::MAX_KEY, "{}", of(&text).as_bytes().len());
+            assert_ne!(of(&text), of(&format!("{text}.")));
+        }
+        assert!(of("2013/09.parquet") < of("2013/10.parquet"));
+        assert!(is_quiet(&of("a")) && !is_quiet(&job(&long, &long)));
     }
 }

@@ -56,6 +56,11 @@ impl Fleet {
         })
     }
 
+    /// The names of all of whom anything is known.
+    pub fn names(&self) -> Vec<Name> {
+        self.look(|seen| seen.keys().cloned().collect())
+    }
+
     /// Changes what is known of `name`, from nothing if nothing is, and tells those who wait ([`Self::revision`]).
     pub fn update(&self, name: &Name, change: impl FnOnce(&mut Option<Observed>)) {
         self.look(|seen| change(&mut seen.entry(name.clone()).or_default().observed));

@@ -35,11 +35,7 @@ impl Guard {
         });
         let none = || async { Problem(Error::new(code::NOT_FOUND, "there is no such route")) };
         let wrong = || async { Problem(Error::new(code::METHOD_NOT_ALLOWED, "the route does not take this method")) };
-        routes
-            .method_not_allowed_fallback(wrong)
-            .fallback(none)
-            .layer(middleware::from_fn(crate::api::name))
-            .layer(layer)
+        routes.method_not_allowed_fallback(wrong).fallback(none).layer(layer)
     }
 
     async fn pass(&self, mut request: Request, next: Next) -> Response {
@@ -73,6 +69,7 @@ impl Guard {
         if let Ok(version) = HeaderValue::try_from(Version::OURS.to_string()) {
             response.headers_mut().insert(HEADER, version);
         }
+        let response = server::name(response, &id);
         let status = response.status().as_u16();
         tracing::debug!(
             target: "lockgate::access",

@@ -155,6 +155,11 @@ fn listen(job: &Job, view: &View<'_>, placed: &Placed) -> Tasks {
                 silent = true;
                 continue;
             }
+            // Nobody has asked it yet: that is no word against its tasks.
+            Contact::Good if view.is_unheard(name) && view.task(name, &job.id).is_none() => {
+                silent = true;
+                continue;
+            }
             Contact::Good => {}
         }
         let is_mine = |task: &&Task| (task.lease.epoch, task.slots) == (placed.lease.epoch, *slots);

@@ -6,7 +6,7 @@
 use super::{Execution, Facts, Holding, Job, Observed, Order, Phase, Settings, Status, Step, Task};
 use lockgate_core::placement::{Availability, JobId, Lease, TaskManager};
 use lockgate_core::{Name, UnixMillis};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The facts, as they are looked at.
 pub(super) struct View<'a> {
@@ -51,6 +51,11 @@ impl<'a> View<'a> {
         told.max(self.facts.started).plus(self.settings.rules.lease)
     }
 
+    /// Whether nothing was heard of a TaskManager since this JobManager started.
+    pub(super) fn is_unheard(&self, name: &Name) -> bool {
+        self.heard(name) <= self.facts.started
+    }
+
     /// When a TaskManager was last heard of.
     pub(super) fn heard(&self, name: &Name) -> UnixMillis {
         self.facts.taskmanagers.get(name).map_or(self.facts.started, |seen| seen.heard)
@@ -71,8 +76,9 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The TaskManagers as placement is to see them: nothing new goes where nobody answers.
-    pub(super) fn offers(&self) -> Vec<TaskManager> {
+    /// The TaskManagers as placement is to see them: nothing new goes where nobody answers, and what is where nobody has
+    /// answered yet stays there.
+    pub(super) fn offers(&self, jobs: &[Job]) -> Vec<TaskManager> {
         let offer = |(name, seen): (&Name, &Observed)| {
             let state = match self.contact(name) {
                 Contact::Good => seen.offer.state,
@@ -81,10 +87,35 @@ impl<'a> View<'a> {
             };
             TaskManager { state, name: name.clone(), ..seen.offer.clone() }
         };
-        self.facts.taskmanagers.iter().map(offer).collect()
+        let mut offers: BTreeMap<&Name, TaskManager> =
+            self.facts.taskmanagers.iter().map(|(name, seen)| (name, offer((name, seen)))).collect();
+        for (name, held) in self.held_unheard(jobs) {
+            let known = offers.entry(name).or_insert_with(|| unknown(name));
+            known.slots = known.slots.max(held.slots);
+            known.memory = known.memory.max(held.memory);
+            known.volumes.extend(held.volumes);
+        }
+        offers.into_values().collect()
     }
 
-    /// Messages to all TaskManagers that are heard of and do not run what they should, or whose leases want renewal.
+    /// What jobs hold on TaskManagers that are to be heard of yet, since this JobManager started.
+    fn held_unheard<'b>(&self, jobs: &'b [Job]) -> BTreeMap<&'b Name, TaskManager> {
+        let mut all: BTreeMap<&Name, TaskManager> = BTreeMap::new();
+        for job in jobs {
+            for (name, slots) in job.execution.holds.iter().flat_map(|holding| &holding.placed.slots) {
+                if !self.is_unheard(name) || self.contact(name) == Contact::Lost {
+                    continue;
+                }
+                let held = all.entry(name).or_insert_with(|| unknown(name));
+                held.slots = held.slots.saturating_add(*slots);
+                held.memory = held.memory.saturating_add(job.wanted.slot.memory.saturating_mul((*slots).into()));
+                held.volumes.extend(job.wanted.volumes.iter().cloned());
+            }
+        }
+        all
+    }
+
+    /// Messages to all TaskManagers that are heard of.
     pub(super) fn tell(&self, jobs: &[Job]) -> Vec<Step> {
         let mut orders: BTreeMap<&Name, Vec<Order>> = BTreeMap::new();
         for job in jobs {
@@ -93,15 +124,18 @@ impl<'a> View<'a> {
                 orders.entry(name).or_default().push(self.order(job, &job.execution, holding, *slots));
             }
         }
-        let mut steps = Vec::new();
-        for (name, seen) in &self.facts.taskmanagers {
-            let orders = orders.remove(name).unwrap_or_default();
+        let heard = self.facts.taskmanagers.keys().filter(|name| self.contact(name) == Contact::Good);
+        let tell =
+            |name: &Name| Step::Tell { taskmanager: name.clone(), orders: orders.remove(name).unwrap_or_default() };
+        heard.map(tell).collect()
+    }
+
+    /// Whether a TaskManager does not run what these orders say, or its leases want renewal.
+    pub(super) fn wants_telling(&self, name: &Name, orders: &[Order]) -> bool {
+        self.facts.taskmanagers.get(name).is_some_and(|seen| {
             let due = self.now.since(seen.told) >= self.settings.rules.lease / 3;
-            if self.contact(name) == Contact::Good && (due || !follows(&seen.tasks, &orders)) {
-                steps.push(Step::Tell { taskmanager: name.clone(), orders });
-            }
-        }
-        steps
+            due || !follows(&seen.tasks, orders)
+        })
     }
 
     fn order(&self, job: &Job, execution: &Execution, holding: &Holding, slots: u32) -> Order {
@@ -114,6 +148,11 @@ impl<'a> View<'a> {
         let (job, release) = (job.id.clone(), execution.release);
         Order { job, lease: Lease { epoch, until }, slots, release, drain }
     }
+}
+
+/// A TaskManager of which nothing is known but its name.
+fn unknown(name: &Name) -> TaskManager {
+    TaskManager { name: name.clone(), state: Availability::Cordoned, slots: 0, memory: 0, volumes: BTreeSet::new() }
 }
 
 /// Whether these tasks are what these orders ask for.

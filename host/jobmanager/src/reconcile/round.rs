@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// What one look at everything says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Look {
-    /// What to do next.
+    /// What to do next. Whoever is heard of is told, whether or not there is anything new.
     pub steps: Vec<Step>,
     /// What the jobs wait for that want slots and have none.
     pub waiting: BTreeMap<JobId, Waits>,
@@ -31,14 +31,20 @@ pub fn reconcile(
     settings: &Settings,
     now: UnixMillis,
 ) -> Vec<Step> {
-    look(jobs, facts, quotas, settings, now).steps
+    let view = View::new(facts, settings, now);
+    let mut steps = look(jobs, facts, quotas, settings, now).steps;
+    steps.retain(|step| match step {
+        Step::Tell { taskmanager, orders } => view.wants_telling(taskmanager, orders),
+        Step::Commit { .. } => true,
+    });
+    steps
 }
 
-/// The same, and what is only told.
+/// The same with what is only told, and with all orders as they are.
 pub fn look(jobs: &[Job], facts: &Facts, quotas: &BTreeMap<Name, Quota>, settings: &Settings, now: UnixMillis) -> Look {
     let view = View::new(facts, settings, now);
     let candidates: Vec<placement::Job> = jobs.iter().filter_map(|job| candidate(job, &view)).collect();
-    let placement = place(&candidates, &view.offers(), quotas, &settings.rules, now);
+    let placement = place(&candidates, &view.offers(jobs), quotas, &settings.rules, now);
     let mut free = Free::new(jobs, facts);
     let mut steps = Vec::new();
     for job in jobs {

@@ -1,11 +1,12 @@
 //! What every request passes before any route sees it: its form, the limits, who asks, how fast.
 //!
 //! In this order, each step cheaper than what it keeps away: a name for the request, `Host`, target, encoding, room, then
-//! the credential, then the rates. A route behind it has a [`Caller`] for sure, except for the two that tell health.
+//! the credential, then the rates. Where TaskManagers join,
+//! a join token is the credential, and no other one is. A route behind it has a [`Caller`] for sure, except for the two that tell health.
 
 use super::body::{self, Progress};
 use super::listen::Peer;
-use super::refusal::RetryLater;
+use super::refusal::{self, RetryLater};
 use super::{Health, Refusal, RequestId};
 use crate::access::Caller;
 use crate::config::{Config, Limits};
@@ -18,6 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use lockgate_core::error::code;
+use lockgate_core::plane::path;
 use lockgate_core::{Code, Error, Name, Result, Timestamp};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -118,14 +120,12 @@ impl<D: Directory> Guard<D> {
         let (mut caller, progress) = (None, Progress::of(request.body()));
         let answer = self.answer(request, next, peer, &progress, &mut caller).await;
         let mut response = answer.unwrap_or_else(|(error, wait)| {
-            let (code, response) = (error.code(), refusal(error, wait));
+            let (code, response) = (error.code(), refused(error, wait));
             let (request, caller, status) = (id.clone(), caller.clone(), response.status().as_u16());
             (self.observer)(Refused { request, source, caller, status, asked: format!("{method} {path}"), code });
             response
         });
-        if let Ok(value) = HeaderValue::try_from(id.as_str()) {
-            response.headers_mut().insert("x-request-id", value);
-        }
+        response = refusal::name(response, &id);
         if !progress.has_ended() {
             // The connection ends with what is left of the body in it; whoever is not told would ask on.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -157,7 +157,8 @@ impl<D: Directory> Guard<D> {
         let busy = || Error::new(code::BUSY, "as many requests as are taken at once are being worked on");
         let _room = self.room.try_acquire().map_err(|_| (busy(), Duration::from_secs(1)))?;
         if !matches!(request.uri().path(), Health::LIVE | Health::READY) {
-            let found = caller.insert(self.authenticated(request.headers(), peer.as_ref()).await?);
+            let joining = request.uri().path() == path::JOIN;
+            let found = caller.insert(self.authenticated(request.headers(), peer.as_ref(), joining).await?);
             self.in_turn(found)?;
             request.extensions_mut().insert(found.clone());
         }
@@ -184,13 +185,14 @@ impl<D: Directory> Guard<D> {
         }
     }
 
-    async fn authenticated(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, Refusing> {
+    async fn authenticated(&self, headers: &HeaderMap, peer: Option<&Peer>, joining: bool) -> Result<Caller, Refusing> {
         let source = peer.map(Peer::source);
         if let Some(source) = source {
             self.failures.check(source, Instant::now())?;
         }
         let uris = peer.and_then(|peer| peer.uris.as_deref());
         let found = match Presented::of(headers, uris) {
+            Ok(presented) if joining => self.authenticator.authenticate_joining(presented, now()).await,
             Ok(presented) => self.authenticator.authenticate(presented, now()).await,
             Err(error) => Err(error),
         };
@@ -206,7 +208,11 @@ impl<D: Directory> Guard<D> {
     fn note(&self, source: Option<Source>, error: &Error) {
         let wrong = matches!(
             error.code(),
-            code::CREDENTIAL_REFUSED | code::TOKEN_MALFORMED | code::SETUP_TOKEN_USED | code::SEVERAL_CREDENTIALS
+            code::CREDENTIAL_REFUSED
+                | code::TOKEN_MALFORMED
+                | code::SETUP_TOKEN_USED
+                | code::SEVERAL_CREDENTIALS
+                | code::JOIN_TOKEN
         );
         if let Some(source) = source.filter(|_| wrong) {
             tracing::info!(%source, code = %error.code(), "a credential was refused");
@@ -235,7 +241,7 @@ fn at_once(error: Error) -> Refusing {
     (error, Duration::ZERO)
 }
 
-fn refusal(error: Error, wait: Duration) -> Response {
+fn refused(error: Error, wait: Duration) -> Response {
     if wait.is_zero() { Refusal(error).into_response() } else { RetryLater(error, wait).into_response() }
 }
 

@@ -83,8 +83,7 @@ impl Service {
         self.allow(call, Action::DownloadBundles, &resource).await?;
         self.tenant(tenant, &resource).await?;
         self.find_bundle(tenant, digest, &resource).await?;
-        let (file, size) = self.bundles.file(digest)?;
-        Ok((tokio::fs::File::from_std(file), size))
+        self.open_bundle(digest)
     }
 
     pub(super) async fn find_bundle(

@@ -1,15 +1,16 @@
 //! The store as services use it: records instead of bytes, a change that collects what it is conditional on, and a bounded
 //! number of new attempts when another change came in between.
 
-use crate::audit::{Event, export};
+use crate::audit::{Event, Head, export};
 use crate::backup::{self, Contents, Recipient};
 use crate::bundles::Bundles;
+use crate::model::keys;
 use crate::model::record::{decode, encode};
 use crate::model::{Kept, Record};
-use crate::store::{Batch, Entry, Expect, Key, Store};
+use crate::store::{Batch, Entry, Expect, Key, Store, head_key, read_head};
 use futures_util::future::BoxFuture;
 use lockgate_core::error::code;
-use lockgate_core::{Error, Result};
+use lockgate_core::{Digest, Error, Result};
 use std::io::Write;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ trait Keeper: Send + Sync {
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<u64>>;
     fn revision(&self) -> watch::Receiver<u64>;
     fn audit(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<(Vec<String>, u64)>>;
+    fn audit_end(&self, named: Option<u64>) -> BoxFuture<'_, Result<(Head, Option<Digest>)>>;
     fn backup<'a>(&'a self, bundles: &'a Bundles, to: &'a Recipient, sink: Sink) -> BoxFuture<'a, Result<Contents>>;
 }
 
@@ -51,6 +53,18 @@ impl<S: Store> Keeper for S {
         Box::pin(export::lines(self, after, limit))
     }
 
+    fn audit_end(&self, named: Option<u64>) -> BoxFuture<'_, Result<(Head, Option<Digest>)>> {
+        Box::pin(async move {
+            let head = Store::get(self, &head_key()).await?;
+            let head = head.map_or(Ok(Head::START), |entry| read_head(&entry.value))?;
+            let named = match named.filter(|sequence| *sequence <= head.sequence) {
+                Some(sequence) => export::record(self, sequence).await?.map(|record| record.hash),
+                None => None,
+            };
+            Ok((head, named))
+        })
+    }
+
     fn backup<'a>(&'a self, bundles: &'a Bundles, to: &'a Recipient, sink: Sink) -> BoxFuture<'a, Result<Contents>> {
         Box::pin(async move { Ok(backup::write(self, bundles, Some(to), sink).await?.0) })
     }
@@ -58,7 +72,11 @@ impl<S: Store> Keeper for S {
 
 /// Records by key.
 #[derive(Clone)]
-pub struct Records(Arc<dyn Keeper>);
+pub struct Records {
+    store: Arc<dyn Keeper>,
+    /// Counts the commits on which it may depend what is to be done about a job.
+    work: Arc<watch::Sender<u64>>,
+}
 
 impl std::fmt::Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -69,7 +87,7 @@ impl std::fmt::Debug for Records {
 impl Records {
     /// The records of `store`.
     pub fn new(store: impl Store) -> Self {
-        Self(Arc::new(store))
+        Self { store: Arc::new(store), work: Arc::new(watch::Sender::new(0)) }
     }
 
     /// The record under `key`.
@@ -77,7 +95,7 @@ impl Records {
     /// # Errors
     /// `LG1020` if it cannot be read, `LG12nn` if the store cannot.
     pub async fn get<T: Record>(&self, key: &Key) -> Result<Option<Kept<T>>> {
-        self.0.get(key).await?.map(read).transpose()
+        self.store.get(key).await?.map(read).transpose()
     }
 
     /// At most `limit` records below `prefix`, behind `after`, with their keys.
@@ -105,8 +123,16 @@ impl Records {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Result<Kept<T>>)>> {
-        let entries = self.0.scan(prefix, after, limit).await?;
+        let entries = self.store.scan(prefix, after, limit).await?;
         Ok(entries.into_iter().map(|entry| (entry.key.clone(), read(entry))).collect())
+    }
+
+    /// The first keys below `prefix`, at most `limit`, whatever they hold.
+    ///
+    /// # Errors
+    /// `LG12nn` if the store cannot be read.
+    pub async fn keys(&self, prefix: &Key, limit: usize) -> Result<Vec<Key>> {
+        Ok(self.store.scan(prefix, None, limit).await?.into_iter().map(|entry| entry.key).collect())
     }
 
     /// Whether there is anything below `prefix`.
@@ -114,7 +140,7 @@ impl Records {
     /// # Errors
     /// As [`Self::get`].
     pub async fn any(&self, prefix: &Key) -> Result<bool> {
-        Ok(!self.0.scan(prefix, None, 1).await?.is_empty())
+        Ok(!self.store.scan(prefix, None, 1).await?.is_empty())
     }
 
     /// Commits a change; the revision of what it wrote.
@@ -122,12 +148,31 @@ impl Records {
     /// # Errors
     /// `LG1201` if something it is conditional on was changed, other `LG12nn` if it could not be written.
     pub async fn commit(&self, change: Change) -> Result<u64> {
-        self.0.commit(change.0).await
+        let works = change.0.writes.iter().any(|(key, _)| !keys::is_quiet(key));
+        let revision = self.store.commit(change.0).await?;
+        if works {
+            self.work.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        Ok(revision)
+    }
+
+    /// Changes with every commit through these records on which it may depend what is to be done about a job: not with
+    /// what runs write of themselves, which is most of what is written.
+    pub fn work(&self) -> watch::Receiver<u64> {
+        self.work.subscribe()
+    }
+
+    /// The end of the audit log, and the hash of the record with this number, if it is there.
+    ///
+    /// # Errors
+    /// `LG12nn` if the store cannot be read.
+    pub async fn audit_end(&self, named: Option<u64>) -> Result<(Head, Option<Digest>)> {
+        self.store.audit_end(named).await
     }
 
     /// Changes with every commit.
     pub fn revision(&self) -> watch::Receiver<u64> {
-        self.0.revision()
+        self.store.revision()
     }
 
     /// Lines of the audit log behind the record numbered `after`, and the number of the last record among them.
@@ -135,7 +180,7 @@ impl Records {
     /// # Errors
     /// `LG12nn` if the store cannot be read.
     pub async fn audit(&self, after: u64, limit: usize) -> Result<(Vec<String>, u64)> {
-        self.0.audit(after, limit).await
+        self.store.audit(after, limit).await
     }
 
     /// Writes a backup of everything and of `bundles` to `sink`, encrypted.
@@ -143,7 +188,7 @@ impl Records {
     /// # Errors
     /// As [`backup::write`].
     pub async fn backup(&self, bundles: &Bundles, recipient: &Recipient, sink: Sink) -> Result<Contents> {
-        self.0.backup(bundles, recipient, sink).await
+        self.store.backup(bundles, recipient, sink).await
     }
 
     /// Does `work`, which reads and commits, again as long as another change comes in between.

@@ -1,5 +1,6 @@
 //! TaskManagers: who has a place among them, and under which certificates.
 
+use super::changes::Precondition;
 use super::list::{Filter, Listed, Page};
 use super::{Call, Change, Service};
 use crate::access::{Action, Resource};
@@ -12,9 +13,11 @@ use crate::plane::{About, Authority, Identity, PublicKey};
 use crate::reconcile::Observed;
 use crate::server::RequestId;
 use lockgate_core::error::code;
+use lockgate_core::placement::Availability;
 use lockgate_core::plane::Certificate;
-use lockgate_core::{Error, Name, Result};
+use lockgate_core::{Error, Name, Result, UnixMillis};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A TaskManager with what it said of itself since the start.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,14 +40,129 @@ impl Listed for TaskManager {
     }
 }
 
+/// A TaskManager as what is asked for; all of them if none.
+pub(super) fn resource(name: Option<&Name>) -> Resource {
+    let all = Resource::cluster("task-manager");
+    match name {
+        Some(name) => all.named(name.as_str()),
+        None => all,
+    }
+}
+
 impl Service {
     /// The TaskManagers that have joined.
     ///
     /// # Errors
     /// `LG1006` for a cursor of another list, `LG1102` if the caller may not see them.
     pub async fn taskmanagers(&self, call: &Call, filter: &Filter) -> Result<Page<TaskManager>> {
-        self.allow(call, Action::ReadTaskManagers, &Resource::cluster("task-manager")).await?;
+        self.allow(call, Action::ReadTaskManagers, &resource(None)).await?;
         self.list(call, &keys::taskmanagers(), filter).await
+    }
+
+    /// A TaskManager.
+    ///
+    /// # Errors
+    /// `LG1404` if there is none, `LG1102` if the caller may not see it.
+    pub async fn taskmanager(&self, call: &Call, name: &Name) -> Result<Kept<TaskManager>> {
+        self.allow(call, Action::ReadTaskManagers, &resource(Some(name))).await?;
+        self.find_taskmanager(name).await
+    }
+
+    /// Has a TaskManager be active, cordoned, drained or revoked. Whoever is revoked is cut off at once, and stays so.
+    ///
+    /// # Errors
+    /// `LG1404` if there is none, `LG1012` if it is revoked, `LG1004` for the precondition, `LG11nn` if the caller may not.
+    pub async fn set_taskmanager(
+        &self,
+        call: &Call,
+        name: &Name,
+        state: State,
+        precondition: Precondition,
+    ) -> Result<Kept<TaskManager>> {
+        let resource = resource(Some(name));
+        self.allow(call, Action::ManageTaskManagers, &resource).await?;
+        let work = || async {
+            let mut kept = self.find_taskmanager(name).await?;
+            precondition.require(kept.revision)?;
+            if kept.record.state == State::Revoked && state != State::Revoked {
+                let error = Error::new(code::WRONG_STATE, format!("TaskManager {name} is revoked"));
+                return Err(error.help("remove it, and let it join again with a new token"));
+            }
+            kept.record.state = state;
+            if state == State::Revoked {
+                kept.record.certificates.clear();
+            }
+            let event = self.done(call, Action::ManageTaskManagers, &resource).detail("state", state.as_str());
+            self.replace(keys::taskmanager(name), kept, event).await
+        };
+        let result = self.records.attempt(work).await;
+        if result.is_ok() {
+            self.note_availability(name, state.availability());
+        }
+        self.noted(call, Action::ManageTaskManagers, &resource, result).await
+    }
+
+    /// Removes a TaskManager that was revoked, or of which nothing was heard for so long that its leases are over. Its name is
+    /// free then.
+    ///
+    /// # Errors
+    /// `LG1404` if there is none, `LG1012` if it lives, `LG1004` for the precondition, `LG11nn` if the caller may not.
+    pub async fn remove_taskmanager(&self, call: &Call, name: &Name, precondition: Precondition) -> Result<()> {
+        let resource = resource(Some(name));
+        self.allow(call, Action::ManageTaskManagers, &resource).await?;
+        let work = || async {
+            let kept = self.find_taskmanager(name).await?;
+            precondition.require(kept.revision)?;
+            if kept.record.state != State::Revoked && !self.is_lost(name) {
+                let error = Error::new(code::WRONG_STATE, format!("TaskManager {name} was heard of lately"));
+                return Err(error.help("drain it and end it, or revoke it first"));
+            }
+            let mut change = Change::default();
+            change.remove(keys::taskmanager(name), kept.revision);
+            change.event(self.done(call, Action::ManageTaskManagers, &resource).detail("change", "remove"));
+            self.records.commit(change).await.map(drop)
+        };
+        let result = self.records.attempt(work).await;
+        if result.is_ok() {
+            self.note_availability(name, Availability::Lost);
+        }
+        self.noted(call, Action::ManageTaskManagers, &resource, result).await
+    }
+
+    async fn find_taskmanager(&self, name: &Name) -> Result<Kept<TaskManager>> {
+        let none = || Error::new(code::NO_TASKMANAGER, format!("there is no TaskManager {name}"));
+        self.records.get::<TaskManager>(&keys::taskmanager(name)).await?.ok_or_else(none)
+    }
+
+    /// Whether nothing was heard of a TaskManager for twice as long as its leases are.
+    fn is_lost(&self, name: &Name) -> bool {
+        let lease = self.plane.as_ref().map_or(Duration::ZERO, |(_, settings)| settings.lease);
+        let heard = self.fleet.observed(name).map_or(self.fleet.started(), |observed| observed.heard);
+        UnixMillis::from(self.now()).since(heard) >= lease.saturating_mul(2)
+    }
+
+    /// Has placement and whoever serves a TaskManager see at once what became of it. What it was told last stays known: its
+    /// leases run out on its own.
+    fn note_availability(&self, name: &Name, availability: Availability) {
+        self.fleet.update(name, |observed| {
+            if let Some(observed) = observed {
+                observed.offer.state = availability;
+            }
+        });
+        self.fleet.members_changed();
+    }
+
+    /// Forgets what TaskManagers said that have no place any more, once it is over. For whoever keeps house.
+    ///
+    /// # Errors
+    /// `LG12nn` if the store cannot be read.
+    pub async fn forget_taskmanagers(&self) -> Result<()> {
+        for name in self.fleet.names() {
+            if self.is_lost(&name) && self.records.get::<TaskManager>(&keys::taskmanager(&name)).await?.is_none() {
+                self.fleet.forget(&name);
+            }
+        }
+        Ok(())
     }
 
     /// A TaskManager with what it said of itself.

@@ -90,9 +90,7 @@ impl Service {
         let resource = Resource::of(tenant.clone(), "trust");
         self.allow(call, Action::ReadTrust, &resource).await?;
         self.tenant(tenant, &resource).await?;
-        let mut set = self.document_set(tenant).await?;
-        set.documents.operator_roots.insert(0, set.pinned);
-        Ok(set.documents)
+        self.trust_for(tenant).await
     }
 
     async fn may_read_trust(&self, call: &Call, tenant: Option<&Name>, kind: Kind) -> Result<Resource> {

@@ -1,7 +1,7 @@
 //! Members, tokens and certificates in memory, to be changed while a server looks at them.
 
 use crate::access::{Action, Role};
-use crate::credentials::{CertificateRecord, Directory, Member, TokenRecord, token};
+use crate::credentials::{CertificateRecord, Directory, JoinTokenRecord, Member, TokenRecord, token};
 use lockgate_core::{Name, Result, Timestamp};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -74,6 +74,10 @@ impl People {
 impl Directory for People {
     async fn token(&self, id: &str) -> Result<Option<TokenRecord>> {
         Ok(self.tokens.lock().unwrap().get(id).cloned())
+    }
+
+    async fn join_token(&self, _: &str) -> Result<Option<JoinTokenRecord>> {
+        Ok(None)
     }
 
     async fn member(&self, tenant: Option<&Name>, principal: &str) -> Result<Option<Member>> {

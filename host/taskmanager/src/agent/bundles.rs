@@ -68,15 +68,18 @@ impl Bundles {
     async fn fetch_to(&self, temporary: &str, plane: &Plane, tenant: &Name, digest: Digest) -> Result<File> {
         let failed = |error: io::Error| self.failed(&error);
         let mut options = OpenOptions::new();
-        let mut file =
-            self.dir.open_with(temporary, options.read(true).write(true).create_new(true).mode(0o600)).map_err(failed)?;
+        let mut file = self
+            .dir
+            .open_with(temporary, options.read(true).write(true).create_new(true).mode(0o600))
+            .map_err(failed)?;
         let from = client::path(path::BUNDLE, &[("tenant", tenant.as_str()), ("digest", &digest.to_string())]);
         let mut answer = plane.open(&from, &TIMES).await?;
         let (mut hash, mut length) = (Sha256::new(), 0_u64);
         while let Some(chunk) = answer.chunk().await.map_err(|failure| client::failed(&from, &failure))? {
             length = length.saturating_add(chunk.len() as u64);
             if length > self.limits.total {
-                let cause = format!("what comes as bundle {} has more than {} bytes", digest.short(), self.limits.total);
+                let cause =
+                    format!("what comes as bundle {} has more than {} bytes", digest.short(), self.limits.total);
                 return Err(Error::new(code::BUNDLE_REFUSED, cause));
             }
             hash.update(&chunk);

@@ -5,10 +5,12 @@ use super::tls;
 use lockgate_core::error::code;
 use lockgate_core::plane::{HEADER, Version};
 use lockgate_core::{Code, Error, Result};
-use lockgate_http::{Address, Answer, Client, Failure, HeaderMap, Method, Parts, Request, StatusCode, Times, body, header};
+use lockgate_http::{
+    Address, Answer, Client, Failure, HeaderMap, Method, Parts, Request, StatusCode, Times, body, header,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The most bytes of an answer that refuses.
@@ -72,7 +74,8 @@ impl Plane {
         most: usize,
         times: &Times,
     ) -> Result<T> {
-        let json = serde_json::to_vec(message).map_err(|error| Error::new(code::INTERNAL, format!("{path}: {error}")))?;
+        let json =
+            serde_json::to_vec(message).map_err(|error| Error::new(code::INTERNAL, format!("{path}: {error}")))?;
         let answer = self.ask(Method::POST, path, Some(json), times).await?;
         let (_, bytes) = answer.whole(most).await.map_err(|failure| failed(path, &failure))?;
         understood(path, &bytes)
@@ -184,7 +187,8 @@ pub(super) fn problem(path: &str, head: &Parts, body: &[u8]) -> Error {
     match text("code").map(|name| (name.parse::<Code>(), name)) {
         Some((Ok(code), _)) => Error::new(code, detail).at(path),
         Some((Err(_), name)) => Error::new(code::UNKNOWN_PROBLEM, format!("{name}: {detail}")).at(path),
-        None => Error::new(code::PLANE_MESSAGE, format!("the JobManager answers {} without saying why", head.status)).at(path),
+        None => Error::new(code::PLANE_MESSAGE, format!("the JobManager answers {} without saying why", head.status))
+            .at(path),
     }
 }
 
@@ -206,7 +210,12 @@ pub(super) fn failed(place: &str, failure: &Failure) -> Error {
 pub fn may_pass(error: &Error) -> bool {
     matches!(
         error.code(),
-        code::PLANE_UNREACHABLE | code::BUSY | code::REQUEST_TIMEOUT | code::CONTENDED | code::STORE_FULL | code::SERVER_UNTRUSTED
+        code::PLANE_UNREACHABLE
+            | code::BUSY
+            | code::REQUEST_TIMEOUT
+            | code::CONTENDED
+            | code::STORE_FULL
+            | code::SERVER_UNTRUSTED
     )
 }
 
@@ -214,6 +223,3 @@ pub fn may_pass(error: &Error) -> bool {
 pub fn path(template: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(template.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
 }
-
-/// The plane for those that share it.
-pub type Shared = Arc<Plane>;

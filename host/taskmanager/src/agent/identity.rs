@@ -84,7 +84,13 @@ impl Identity {
     ///
     /// # Errors
     /// `LG1422`.
-    pub fn of_joined(request: &Request, wanted: &Name, domain: &TrustDomain, joined: Joined, now: Timestamp) -> Result<Self> {
+    pub fn of_joined(
+        request: &Request,
+        wanted: &Name,
+        domain: &TrustDomain,
+        joined: Joined,
+        now: Timestamp,
+    ) -> Result<Self> {
         if joined.name != *wanted {
             return Err(refused(format!("it is for {}, not {wanted}", joined.name)));
         }

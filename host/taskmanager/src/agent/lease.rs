@@ -31,7 +31,8 @@ impl LeaseTimer {
     /// # Errors
     /// `LG0003` if the system refuses.
     pub fn new() -> Result<Self> {
-        let fd = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        let fd =
+            timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
         Ok(Self { fd: Arc::new(fd) })
     }
 

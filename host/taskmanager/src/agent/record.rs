@@ -31,7 +31,13 @@ impl Record {
         Self { plane, job }
     }
 
-    async fn ask<T: DeserializeOwned>(&self, to: &str, asked: &impl Serialize, most: usize, times: &Times) -> Result<T> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        to: &str,
+        asked: &impl Serialize,
+        most: usize,
+        times: &Times,
+    ) -> Result<T> {
         let to = client::path(to, &[("tenant", self.job.tenant.as_str()), ("job", self.job.name.as_str())]);
         // Whatever may pass has one code for those who ask again.
         self.plane.post(&to, asked, most, times).await.map_err(|error| match client::may_pass(&error) {

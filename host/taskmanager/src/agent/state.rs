@@ -113,7 +113,8 @@ impl StateDir {
     /// # Errors
     /// `LG0830` if the system refuses, `LG0836` if it is too long.
     pub(crate) fn write<T: Serialize>(&self, name: &str, content: &T) -> Result<()> {
-        let json = serde_json::to_vec(content).map_err(|error| Error::new(code::INTERNAL, format!("{name}: {error}")))?;
+        let json =
+            serde_json::to_vec(content).map_err(|error| Error::new(code::INTERNAL, format!("{name}: {error}")))?;
         if json.len() as u64 > MAX_FILE / 2 {
             let cause = format!("{} would have {} bytes", self.path.join(name).display(), json.len());
             return Err(Error::new(code::STATE_TOO_LARGE, cause));

@@ -41,8 +41,8 @@ pub fn status(config: &Config) -> Result<Status> {
     let pinned = pinned(&cluster.operator_root)?;
     let state = StateDir::peek(&state_path(config)?)?;
     let identity = Identity::read(&state)?;
-    let identity = identity
-        .ok_or_else(|| Error::new(code::NOT_JOINED, format!("{} has no identity", state.path().display())))?;
+    let identity =
+        identity.ok_or_else(|| Error::new(code::NOT_JOINED, format!("{} has no identity", state.path().display())))?;
     Ok(Status {
         expires: identity.expires()?,
         name: identity.name.clone(),

@@ -271,7 +271,9 @@ impl Entry {
     fn held(&self, assignment: &Assignment) -> Held {
         match &self.run {
             Some(run) if run.is(&assignment.id, assignment.epoch) => Held::Yes,
-            None if self.ended.is_some() && (&self.wanted.id, self.wanted.epoch) == (&assignment.id, assignment.epoch) => {
+            None if self.ended.is_some()
+                && (&self.wanted.id, self.wanted.epoch) == (&assignment.id, assignment.epoch) =>
+            {
                 Held::NoMore
             }
             _ => Held::No,

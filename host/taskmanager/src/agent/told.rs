@@ -59,7 +59,9 @@ impl Told {
                 }
             }
             Event::Restarted { error } => self.failed(error),
-            Event::Started { .. } | Event::Usage { .. } | Event::Committed { .. } | Event::WallsMissing { .. } => return,
+            Event::Started { .. } | Event::Usage { .. } | Event::Committed { .. } | Event::WallsMissing { .. } => {
+                return;
+            }
         }
         self.more.notify_one();
     }

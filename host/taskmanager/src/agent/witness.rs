@@ -94,7 +94,8 @@ impl Witness {
             _ => None,
         };
         let short = before.filter(|before| {
-            told.head.sequence < before.sequence || (told.head.sequence == before.sequence && told.head.hash != before.hash)
+            told.head.sequence < before.sequence
+                || (told.head.sequence == before.sequence && told.head.hash != before.hash)
         });
         let wrong = match (hash, short) {
             (Some((asked, hash)), _) => Some(Found { at: now, before: asked, now: told.head, hash: Some(hash) }),
@@ -140,7 +141,8 @@ impl Witness {
 impl Found {
     /// It as an error.
     pub fn error(&self) -> Error {
-        let before = format!("record {} ({}) was once the end of the audit log", self.before.sequence, self.before.hash.short());
+        let before =
+            format!("record {} ({}) was once the end of the audit log", self.before.sequence, self.before.hash.short());
         let cause = match self.hash {
             Some(hash) => format!("{before}, now that record is {}", hash.short()),
             None => format!("{before}, now it ends with {} ({})", self.now.sequence, self.now.hash.short()),

@@ -51,6 +51,8 @@ struct Shared {
     /// Commits that were answered.
     commits: u64,
     slots: BTreeMap<u32, Slot>,
+    /// Claims so far under this lease, of all slots: none made before a release has the number of one made after it.
+    claims: u64,
     /// The splits that slots of this TaskManager have claimed under this lease, and whether they are finished.
     taken: BTreeMap<(Name, String), bool>,
 }
@@ -59,8 +61,6 @@ struct Shared {
 struct Slot {
     /// The last sequence number that is committed.
     last: u64,
-    /// Claims so far under this lease.
-    claims: u64,
     /// Whether it was told that nothing is left.
     done: bool,
 }
@@ -96,7 +96,7 @@ impl Remote {
             (slot, Slot { last, ..Slot::default() })
         });
         let Opened { started, commits, left, left_bytes, .. } = answer;
-        let shared = Shared { unpublished, commits: 0, slots: slots.collect(), taken: BTreeMap::new() };
+        let shared = Shared { unpublished, commits: 0, slots: slots.collect(), claims: 0, taken: BTreeMap::new() };
         Ok(Self {
             client,
             runtime: Handle::current(),
@@ -186,9 +186,8 @@ impl Ledger for Remote {
     fn claim(&self, slot: u32) -> Result<Option<(Name, Pending)>> {
         let number = {
             let mut shared = self.lock();
-            let slot = shared.slots.entry(slot).or_default();
-            slot.claims = slot.claims.saturating_add(1);
-            slot.claims
+            shared.claims = shared.claims.saturating_add(1);
+            shared.claims
         };
         let request = Claim { fence: self.open.fence.clone(), slot, number };
         let answer = self.ask(request, |client, request| client.claim(request)).map_err(|refused| refused.error)?;
@@ -233,7 +232,8 @@ impl Ledger for Remote {
 
     fn begin_again(&self, sinks: &Sinks) -> Result<()> {
         let Share { first, slots, .. } = self.share;
-        let release = Release { fence: self.open.fence.clone(), first, slots };
+        let claims = self.lock().claims;
+        let release = Release { fence: self.open.fence.clone(), first, slots, claims };
         self.ask(release, |client, request| client.release(request)).map_err(|refused| refused.error)?;
         let answer =
             self.ask(self.open.clone(), |client, request| client.open(request)).map_err(|refused| refused.error)?;

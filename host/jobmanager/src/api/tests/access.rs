@@ -22,6 +22,13 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("GET /api/v1/openapi.json",                                             [200, 200, 200, 200, 200, 200, 200]),
     ("GET /api/v1/errors/{code}",                                            [200, 200, 200, 200, 200, 200, 200]),
     ("GET /api/v1/taskmanagers",                                             [200, 404, 404, 404, 404, 404, 404]),
+    ("GET /api/v1/taskmanagers/{name}",                                      [200, 404, 404, 404, 404, 404, 404]),
+    ("PATCH /api/v1/taskmanagers/{name}",                                    [200, 404, 404, 404, 404, 404, 404]),
+    ("DELETE /api/v1/taskmanagers/{name}",                                   [409, 404, 404, 404, 404, 404, 404]),
+    ("POST /api/v1/taskmanagers/join",                                       [401, 401, 401, 401, 401, 401, 401]),
+    ("GET /api/v1/join-tokens",                                              [200, 404, 404, 404, 404, 404, 404]),
+    ("POST /api/v1/join-tokens",                                             [201, 404, 404, 404, 404, 404, 404]),
+    ("DELETE /api/v1/join-tokens/{id}",                                      [204, 404, 404, 404, 404, 404, 404]),
     ("GET /metrics",                                                         [200, 404, 200, 200, 200, 404, 200]),
     ("GET /api/v1/audit",                                                    [200, 200, 200, 404, 404, 200, 200]),
     ("POST /api/v1/backup",                                                  [200, 404, 404, 404, 404, 404, 404]),
@@ -103,6 +110,11 @@ fn body(site: &Site, route: &str) -> (&'static str, Vec<u8>) {
         "POST /api/v1/backup" => {
             json(serde_json::json!({ "recipient": Identity::generate().unwrap().recipient().to_string() }))
         }
+        "PATCH /api/v1/taskmanagers/{name}" => json(serde_json::json!({ "state": "cordoned" })),
+        "POST /api/v1/taskmanagers/join" => {
+            json(serde_json::json!({ "name": "tm-2", "request": crate::world::request().1 }))
+        }
+        "POST /api/v1/join-tokens" => json(serde_json::json!({ "seconds": 60 })),
         "POST /api/v1/tenants" => json(serde_json::json!({ "name": "fresh" })),
         "PATCH /api/v1/tenants/{tenant}" => json(serde_json::json!({ "suspended": false })),
         "PUT /api/v1/members/{principal}" => json(serde_json::json!({ "roles": ["auditor"] })),
@@ -132,6 +144,11 @@ async fn ask(site: &Site, who: Option<&str>, route: &str, tenant: &str) -> Answe
     let (method, path) = route.split_once(' ').unwrap();
     let digest = Digest::of(&package("acme", "late", 1, None, site.world.now()).to_bytes().unwrap());
     let (document, version) = if path.contains("{tenant}") { ("root", "1.1") } else { ("operator-root", "1") };
+    let id = match path {
+        path if path.contains("{tenant}") => &site.tokens.0,
+        path if path.contains("join-tokens") => &site.join_token,
+        _ => &site.tokens.1,
+    };
     let path = [
         ("{tenant}", tenant),
         ("{job}", "late"),
@@ -141,7 +158,8 @@ async fn ask(site: &Site, who: Option<&str>, route: &str, tenant: &str) -> Answe
         ("{code}", "LG1102"),
         ("{principal}", if path.contains("{tenant}") { "user:ana" } else { "user:second" }),
         ("{uri}", if path.contains("{tenant}") { "spiffe:%2F%2Fexample%2Fana" } else { "spiffe:%2F%2Fexample%2Fop" }),
-        ("{id}", if path.contains("{tenant}") { &site.tokens.0 } else { &site.tokens.1 }),
+        ("{name}", "tm-1"),
+        ("{id}", id),
     ]
     .iter()
     .fold(path.to_owned(), |path, (key, value)| path.replace(key, value));
@@ -218,7 +236,7 @@ async fn while_a_tenant_is_suspended_its_people_see_why_and_nothing_else() {
                 continue;
             }
             let answer = ask(&site, Some(who), route, "acme").await;
-            let refused = !WHILE_SUSPENDED.contains(route) && ![403, 404].contains(before);
+            let refused = !WHILE_SUSPENDED.contains(route) && ![401, 403, 404].contains(before);
             let expected = if refused { 403 } else { *before };
             if answer.status.as_u16() != expected || (refused && answer.code() != "LG1013") {
                 wrong.push(format!("{route} by {who}: {} instead of {expected}: {}", answer.status, answer.text()));

@@ -212,7 +212,9 @@ async fn figures_are_of_those_whom_one_may_see() {
     }
     let own = site.get("other", "/metrics").await.text();
     assert!(own.contains("bolt") && !own.contains("acme") && !own.contains("lockgate_requests"), "{own}");
+    assert_eq!(site.get("operator", "/api/v1/tenants/none").await.code(), "LG1102");
     let again = site.get("operator", "/metrics").await.text();
+    assert!(again.contains("lockgate_refusals_total{code=\"LG1102\"} 1"), "{again}");
     assert!(again.contains("lockgate_requests_total{method=\"GET\",route=\"/metrics\",status=\"200\"} 2"), "{again}");
 }
 

@@ -24,7 +24,10 @@ async fn every_wrong_token_is_refused_in_one_voice() {
     {
         let answer = server.get("/whoami", wrong).await;
         assert_eq!((answer.status, answer.code()), (401, "LG1103"), "{wrong}");
-        voices.insert(answer.body);
+        assert!(answer.body.contains("\"type\":\"https://lockgate.dev/errors#lg1103\""), "{answer:?}");
+        let id = answer.header("x-request-id").unwrap();
+        assert!(answer.body.contains(&format!("\"request\":\"{id}\"")), "{answer:?}");
+        voices.insert(answer.body.replace(id, "ID"));
     }
     assert_eq!(voices.len(), 1, "{voices:?}");
     let summless = crossed.rsplit_once('_').unwrap().0;

@@ -26,9 +26,9 @@ impl Service {
     /// Jobs of all tenants, at most `limit` of them behind `after`: what the reconciler looks at. The key is where to go on.
     ///
     /// # Errors
-    /// `LG12nn` if they cannot be read.
-    pub async fn jobs_to_reconcile(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Kept<Job>)>> {
-        self.records.scan(&keys::all_jobs(), after, limit).await
+    /// `LG12nn` if the store cannot be read; `LG1020` in the place of a job that cannot.
+    pub async fn jobs_to_reconcile(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Result<Kept<Job>>)>> {
+        self.records.scan_each(&keys::all_jobs(), after, limit).await
     }
 
     /// Rises with every document of the operator's and of the tenant's: when jobs are to be held against them anew.

@@ -220,7 +220,11 @@ impl Service {
         let before = Some(job.wanted.slot.fuel).filter(|fuel| *fuel > 0);
         let fuel = self.fuel(tenant, upgrade.fuel.or(before)).await?;
         let wanted = wanted(&bundle.record, &plan, (slots, fuel), job.wanted.run)?;
-        let next = self.deployment(call, &bundle.record, parameters);
+        let mut next = self.deployment(call, &bundle.record, parameters);
+        next.fallback_of = match next.release == job.deployment.release {
+            true => job.deployment.fallback_of,
+            false => Some(job.deployment.bundle).filter(|_| upgrade.fallback),
+        };
         let settings = next.parameters != job.deployment.parameters;
         let asked = |wanted: &Wanted| (wanted.desired, wanted.slot.fuel);
         let same = next.release == job.deployment.release && !settings && asked(&wanted) == asked(&job.wanted);
@@ -274,6 +278,7 @@ impl Service {
             bundle: bundle.digest,
             release: bundle.release,
             parameters,
+            fallback_of: None,
             since: self.now(),
             by: call.caller.principal.clone(),
         }
