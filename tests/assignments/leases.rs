@@ -23,7 +23,7 @@ pub fn outcomes() -> Vec<Ended> {
     });
     site.case(GROUP, "a lease without end, then refusals", Delayed, |site, said| {
         let held = held_at(site, said, "claim")?;
-        site.jobmanager.lie(|_, _| Answer::problem(503, "LG1066").header("lockgate-plane", "1.0"));
+        site.jobmanager.lie(|_, _| busy());
         nothing_runs(site)?;
         said.assignment.epoch = held.assignment.epoch + 1;
         site.lie_at("trust", |_, honest| honest.how(How::Silence));
@@ -35,11 +35,11 @@ pub fn outcomes() -> Vec<Ended> {
     site.ended
 }
 
-/// Has the job run up to where it asks `route`, which is not answered.
-fn held_at(site: &mut Site, said: &Said, route: &'static str) -> Result<Said, String> {
+/// Has the job run up to where it asks `route`, which is not answered with more than that it is to ask again.
+pub fn held_at(site: &mut Site, said: &Said, route: &'static str) -> Result<Said, String> {
     let package = said.package.clone();
     let held = site.said(super::documents::clone(&said.tenant), package, said.assignment.epoch);
-    site.lie_at(route, |_, honest| honest.how(How::Silence));
+    site.lie_at(route, |_, _| busy());
     site.say(&held);
     let asked = |state: &super::jobmanager::State| (state.asked(held.job(), route) > 0).then_some(());
     site.jobmanager.wait(&format!("a {route}"), asked)?;
@@ -47,6 +47,10 @@ fn held_at(site: &mut Site, said: &Said, route: &'static str) -> Result<Said, St
         return Err("nothing runs that could go on".into());
     }
     Ok(held)
+}
+
+fn busy() -> Answer {
+    Answer::problem(503, "LG1066").header("lockgate-plane", "1.0")
 }
 
 /// Says nothing any more, on no connection, until nothing runs.
