@@ -6,6 +6,7 @@
 
 mod assignments;
 mod calls;
+mod cluster;
 mod escapes;
 mod harness;
 mod hostile;

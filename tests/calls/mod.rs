@@ -9,7 +9,7 @@
 mod api;
 mod artefacts;
 mod authentication;
-mod client;
+pub mod client;
 mod functions;
 mod injection;
 mod resources;

@@ -5,9 +5,11 @@
 //! artefact cache like any machine's, so that a guest is compiled once.
 
 mod bundle;
+pub mod cluster;
 mod guest;
 mod home;
 mod read;
+pub mod service;
 pub mod suite;
 
 pub use bundle::{admit, allowed, draft, keys, manifest, now, prepare, prepare_bundle, prepare_manifest};

@@ -22,7 +22,7 @@ mod read;
 mod tests;
 
 pub(crate) use cluster::host_port;
-pub use cluster::{Cluster, LogFormat, Metrics, own_name};
+pub use cluster::{Cluster, LogFormat, own_name};
 
 use lockgate_core::error::code;
 use lockgate_core::{Error, Name, Result};
@@ -111,8 +111,8 @@ impl Config {
         read::config(text, file, folder)
     }
 
-    /// Whether `text` looks like a configuration of a TaskManager rather than of a JobManager, which both are TOML and
-    /// have no key in common but `[metrics]` and the like.
+    /// Whether `text` looks like a configuration of a TaskManager rather than of a JobManager, which are both TOML and
+    /// have no key in common but that of the log.
     pub fn looks_like(text: &str) -> bool {
         read::looks_like(text)
     }

@@ -15,17 +15,12 @@
 //! domain = "cluster.example.org"
 //! operator-root = "operator-root.json" # pinned: whoever writes this file decides whose code runs here
 //! max-lease = "10 min"                 # what runs without word of the JobManager ends after that
-//!
-//! [metrics]
-//! listen = "127.0.0.1:9464"
-//! token-file = "metrics-token"         # what scrapers send as bearer token
 //! ```
 
 use super::invalid;
 use super::read::Values;
 use lockgate_core::trust::TrustDomain;
-use lockgate_core::{Error, Name, Result};
-use std::net::SocketAddr;
+use lockgate_core::{Name, Result};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -56,17 +51,6 @@ pub struct Cluster {
     pub operator_root: PathBuf,
     /// The longest that a job runs on without word of the JobManager, whatever it says.
     pub max_lease: Duration,
-    /// Where metrics are served, if they are.
-    pub metrics: Option<Metrics>,
-}
-
-/// Where metrics are served.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Metrics {
-    /// The address.
-    pub listen: SocketAddr,
-    /// The file of the token that whoever asks must send.
-    pub token: PathBuf,
 }
 
 /// How log lines are written.
@@ -118,13 +102,6 @@ pub(super) fn read(root: &Values<'_, '_, '_>) -> Option<Cluster> {
         _ => Err(invalid(format!("`log-format` is {text:?}, neither \"human\" nor \"json\""))),
     });
     let bundle_bytes = root.bytes("bundle-bytes", 1 << 20..=1 << 50).unwrap_or(4 << 30);
-    let metrics = root.table("metrics").and_then(|metrics| {
-        let listen = metrics.parsed("listen", address);
-        let (listen, token) = (metrics.section.need("listen", listen), metrics.path("token-file"));
-        let token = metrics.section.need("token-file", token);
-        metrics.section.finish();
-        Some(Metrics { listen: listen?, token: token? })
-    });
     let trust = root.table("trust").map(|trust| {
         let domain = trust.section.need("domain", trust.parsed("domain", TrustDomain::from_str));
         let operator_root = trust.section.need("operator-root", trust.path("operator-root"));
@@ -153,7 +130,6 @@ pub(super) fn read(root: &Values<'_, '_, '_>) -> Option<Cluster> {
             domain: domain?,
             operator_root: operator_root?,
             max_lease,
-            metrics,
         }),
         _ => None,
     }
@@ -165,8 +141,4 @@ fn api(text: &str) -> Result<(String, u16)> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let numbered = rest.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     host_port(&if numbered { rest.to_owned() } else { format!("{rest}:443") }).map_err(|_| refuse())
-}
-
-fn address(text: &str) -> Result<SocketAddr, Error> {
-    text.parse().map_err(|_| invalid(format!("{text:?} is not an address with a port, such as \"127.0.0.1:9464\"")))
 }

@@ -32,8 +32,15 @@ fn reads_which_cluster_it_belongs_to() {
     assert_eq!(cluster.plane, [("jm".into(), 8444), ("::1".into(), 8444)]);
     assert_eq!((cluster.ca, cluster.join_token), ("/etc/lockgate/ca.pem".into(), Some("/etc/lockgate/token".into())));
     assert_eq!((cluster.domain.to_string().as_str(), cluster.max_lease), ("c.example", Duration::from_secs(60)));
-    assert!(cluster.metrics.is_none());
     assert!(Config::looks_like(CLUSTER) && !Config::looks_like("data = \"d\"\nlisten = []\n[tls]\n"));
+}
+
+#[test]
+fn the_documentation_says_what_is_read() {
+    let page = include_str!("../../../../docs/taskmanager.md");
+    let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = parse(block).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(config.cluster.is_some() && config.volumes.len() == 1);
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! Jobs on a cluster: a JobManager and TaskManagers as processes, from the join token to the last row.
+
+use crate::harness;
+use crate::harness::cluster::{Cluster, freeze};
+use lockgate_core::Name;
+use std::process::Command;
+
+const FILES: i64 = 6;
+const ROWS: i64 = 500;
+
+/// A job that reads `in` and writes `out/good`, and dead letters beside it.
+fn manifest(job: &str, slots: u32) -> String {
+    format!(
+        r#"
+        [job]
+        tenant = "tests"
+        name = "{job}"
+        version = 1
+        batch-rows = 20
+        parallelism = {{ min = 1, max = {slots} }}
+        [component.guest]
+        path = "guest.wasm"
+        [source.rows]
+        connector = "file"
+        volume = "in"
+        path = "*.json"
+        schema = ["x: int64"]
+        [operator.f]
+        input = "rows"
+        function = "guest/fail-on-seven"
+        on-error = "dead"
+        [sink.good]
+        input = "f"
+        connector = "file"
+        volume = "out"
+        path = "{job}/"
+        [sink.dead]
+        connector = "file"
+        volume = "out"
+        path = "{job}-dead/"
+        "#
+    )
+}
+
+/// Rows in `FILES` files, and a cluster that has them.
+fn cluster(job: &str, slots: u32, rows: i64) -> (Cluster, String) {
+    let manifest = manifest(job, slots);
+    let cluster = Cluster::start(&manifest, "");
+    for file in 0..FILES {
+        cluster.write_rows(&format!("{file}.json"), (file * rows..(file + 1) * rows).map(|x| 10_000 + x));
+    }
+    (cluster, manifest)
+}
+
+/// Every row is there once.
+fn check(cluster: &Cluster, job: &str, rows: i64) {
+    let mut found: Vec<i64> = cluster.rows(job).iter().map(|row| row["y"].as_i64().unwrap() - 10_000).collect();
+    found.sort_unstable();
+    assert_eq!(found, (0..FILES * rows).collect::<Vec<_>>(), "{}", cluster.logs());
+}
+
+#[test]
+fn a_job_runs_over_two_taskmanagers_and_its_output_is_whole() {
+    let (mut cluster, manifest) = cluster("two", 2, ROWS);
+    cluster.join("tm-1", "slots = 1");
+    cluster.join("tm-2", "slots = 1");
+    let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+    cluster.await_state(&job, "FINISHED");
+    check(&cluster, &job, ROWS);
+    for name in ["tm-1", "tm-2"] {
+        let status = cluster.taskmanager(name).stop();
+        assert!(status.success(), "{name}: {status}\n{}", cluster.logs());
+    }
+}
+
+#[test]
+fn it_starts_again_without_a_token_and_says_what_it_knows() {
+    let (mut cluster, manifest) = cluster("again", 1, 10);
+    cluster.join("tm-1", "slots = 1");
+    let file = cluster.path("tm-1.token");
+    let token = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(cluster.taskmanager("tm-1").stop().success());
+    assert!(!cluster.logs().contains(token.trim()), "the token stands in a log");
+    cluster.start_taskmanager("tm-1");
+    cluster.taskmanager("tm-1").await_message("the JobManager answers");
+    let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+    cluster.await_state(&job, "FINISHED");
+    let mut status = Command::new(lockgate_executor::testing::program());
+    status.args(["--output", "json", "taskmanager", "status", "--config"]).arg(cluster.path("tm-1.toml"));
+    let output = status.output().unwrap();
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((value["name"].as_str(), value["tenants"][0].as_str()), (Some("tm-1"), Some("tests")), "{value}");
+    assert!(value["audit"]["head"]["sequence"].as_u64().unwrap() > 0, "{value}");
+    // One that has never joined does not start without a token, and says so.
+    std::fs::rename(cluster.path("tm-1"), cluster.path("away")).unwrap();
+    cluster.taskmanager("tm-1").kill();
+    cluster.start_taskmanager("tm-1");
+    let service = cluster.taskmanager("tm-1");
+    assert!(!service.end().success());
+    assert!(service.lines().iter().any(|line| line.to_string().contains("LG1420")), "{:?}", service.lines());
+}
+
+#[test]
+fn what_a_killed_or_frozen_taskmanager_had_goes_on_elsewhere() {
+    let rows = 4_000;
+    let (mut cluster, manifest) = cluster("killed", 2, rows);
+    for name in ["tm-1", "tm-2", "tm-3"] {
+        cluster.join(name, "slots = 1");
+    }
+    let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+    cluster.await_job(&job, "running", |_| cluster.path("out").join(&job).is_dir());
+    cluster.taskmanager("tm-1").kill();
+    freeze(cluster.taskmanager("tm-2"), true);
+    cluster.start_taskmanager("tm-1");
+    cluster.await_state(&job, "FINISHED");
+    freeze(cluster.taskmanager("tm-2"), false);
+    check(&cluster, &job, rows);
+}
+
+#[test]
+fn a_job_outlives_its_jobmanager() {
+    let rows = 2_000;
+    let (mut cluster, manifest) = cluster("outlives", 1, rows);
+    cluster.join("tm-1", "slots = 1");
+    let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+    cluster.await_job(&job, "running", |_| cluster.path("out").join(&job).is_dir());
+    cluster.restart_jobmanager("");
+    cluster.await_state(&job, "FINISHED");
+    check(&cluster, &job, rows);
+}
+
+#[test]
+fn what_is_revoked_stops_on_the_taskmanager() {
+    // Without an end: only the revocation stops it.
+    let manifest = r#"
+        [job]
+        tenant = "tests"
+        name = "revoked"
+        version = 1
+        parallelism = { min = 1, max = 1 }
+        [source.bids]
+        connector = "nexmark"
+        table = "bid"
+        rate = 1_000
+        [sink.nowhere]
+        input = "bids"
+        connector = "discard"
+    "#;
+    let mut cluster = Cluster::start(manifest, "");
+    cluster.join("tm-1", "slots = 1");
+    let job = cluster.submit(manifest, &[]);
+    cluster.await_state(&job, "RUNNING");
+    cluster.publish(|status| status.revoked_jobs.push(Name::new("revoked").unwrap()));
+    cluster.await_job(&job, "stopped", |job| job["state"] == "FAILED" || job["state"] == "CANCELED");
+}
