@@ -336,7 +336,7 @@ fn replayed(site: &mut Site) {
             said.tenant.status.version += 1;
             run_first(site, said)?;
             site.jobmanager.change(|state| state.assignments.clear());
-            site.taskmanager.restart(|_| {});
+            site.taskmanager.restart();
             site.jobmanager.beats(1)?;
             said.documents = old;
             said.assignment.epoch += 1;

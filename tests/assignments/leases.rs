@@ -1,6 +1,6 @@
 //! For how long: leases without end, silence, and answers that come when it is too late.
 //!
-//! This TaskManager lets nothing run for more than two seconds without word of the JobManager, whatever that says.
+//! This TaskManager lets nothing run for more than four seconds without word of the JobManager, whatever that says.
 
 use super::stage::{Delayed, Harmless, Said, Site};
 use super::wire::{Answer, How};
@@ -11,7 +11,7 @@ use lockgate_core::plane::{AuditHead, Status};
 const GROUP: &str = "leases";
 
 pub fn outcomes() -> Vec<Ended> {
-    let mut site = Site::start_with("max-lease = \"2 s\"");
+    let mut site = Site::start_with("max-lease = \"4 s\"");
     site.jobmanager.change(|state| state.lease_ms = u64::MAX);
     site.case(GROUP, "a lease without end, then silence", Delayed, |site, said| {
         let held = held_at(site, said, "claim")?;
