@@ -62,12 +62,15 @@ fn schemathesis() -> PathBuf {
     program
 }
 
-/// The description as it is served, without what would end the run or has no end: the stream of events.
+/// The description as it is served, but that the stream of events must be asked for with an end.
 fn description(site: &Site) -> Value {
     let mut document = site.get("operator", "/api/v1/openapi.json").json();
     let paths = document["paths"].as_object_mut().expect("paths");
     assert!(paths.len() > 30, "{} paths", paths.len());
-    paths.remove("/api/v1/tenants/{tenant}/jobs/{job}/events/stream").expect("the stream of events");
+    let stream = &mut paths["/api/v1/tenants/{tenant}/jobs/{job}/events/stream"]["get"]["parameters"];
+    let seconds = stream.as_array_mut().expect("parameters").iter_mut().find(|one| one["name"] == "seconds");
+    let seconds = seconds.expect("how long the stream lasts");
+    (seconds["required"], seconds["schema"]) = (json!(true), json!({ "type": "integer", "minimum": 1, "maximum": 1 }));
     for operation in paths.values_mut().flat_map(|item| item.as_object_mut().expect("operations").values_mut()) {
         // Names that lead somewhere, so that not every call ends at a tenant that is not there.
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {

@@ -3,8 +3,8 @@
 //! A script of calls of the `lockgate` command, as a user would type them, each with how it must end. Whatever ends
 //! otherwise fails the demo, so that it cannot drift from what the command does.
 
+mod cluster;
 mod report;
-mod server;
 mod stage;
 
 use crate::process::{cargo, run as run_command};
@@ -17,7 +17,8 @@ pub const HELP: &str = "\
 Usage: cargo xtask demo [--release]
 
 Builds `lockgate` and the example guests, runs the example jobs over examples/data (336,776 flights and some text), and
-then shows nine refusals, five of them by a JobManager that is started for them and ended after. Everything it writes, keys included, goes to target/demo, made anew each time.
+then shows nine refusals, five of them by a cluster that is started for it, where a TaskManager is killed in the middle of a job as
+well, and ended after. Everything it writes, keys included, goes to target/demo, made anew each time.
 
 Options:
   --release   builds `lockgate` in release, which takes twice as long; guests always are
@@ -29,7 +30,8 @@ const REFUSED: i32 = 1;
 /// The exit code for what there is not, or not for this caller.
 const NOT_FOUND: i32 = 7;
 
-/// One step. `{demo}` in an argument stands for the folder that the demo writes to, `{server}` for the JobManager's URL.
+/// One step. `{demo}` in an argument stands for the folder that the demo writes to, `{server}` for the JobManager's URL,
+/// `{port}` and `{plane}` for its ports.
 enum Step {
     /// What the following steps show.
     Say(&'static str),
@@ -49,8 +51,17 @@ enum Step {
     Tells { call: &'static str, words: &'static [&'static str] },
     /// A call that must be refused with this exit code and error code.
     Refused { call: &'static str, code: &'static str, exit: i32 },
-    /// Starts the JobManager with this configuration and waits until it listens.
-    JobManager { config: &'static str },
+    /// Starts a cluster in one command and waits until it is ready. `{port}` and `{plane}` stand for free ports.
+    Standalone(&'static str),
+    /// Starts a further TaskManager with this configuration in a file, and waits until it is ready.
+    TaskManager { config: &'static str, text: &'static str },
+    /// Kills the process with this among its arguments once a job runs that a call submits and waits for; the call must
+    /// succeed all the same.
+    Killed { call: &'static str, job: &'static str, process: &'static str },
+    /// Two folders of results that must hold the same rows, byte for byte, in whichever order.
+    Same { one: &'static str, other: &'static str },
+    /// Links each file of a folder into another one so many times.
+    Multiply { from: &'static str, to: &'static str, times: u32 },
     /// A request to the JobManager without a credential, which must be refused with this code.
     Anonymous { path: &'static str, code: &'static str },
     /// Copies a file.
@@ -135,13 +146,12 @@ const SCRIPT: &[Step] = &[
     },
     Step::Say("Refusal 4: a guest asks for an import that it was not granted"),
     Step::Refused { call: "check tests/guests/exfiltrate", code: "LG0503", exit: REFUSED },
-    Step::Say("The same over the network: a JobManager, an operator and two tenants, each with a token of its own"),
-    Step::JobManager { config: "data = \"jobmanager\"\ndomain = \"demo.example\"\nlisten = [\"127.0.0.1:0\"]\n" },
+    Step::Say("The same as a cluster: a JobManager and a TaskManager in one command, an operator and two tenants"),
+    Step::Multiply { from: "examples/data/flights/2013", to: "{demo}/flights/2013", times: 1 },
+    Step::Standalone(
+        "standalone --data {demo}/cluster --listen 127.0.0.1:{port} --plane 127.0.0.1:{plane} --trust {demo}/trust --domain demo.example --slots 2 --volume flights={demo}/flights --volume results={demo}/cluster-results",
+    ),
     Step::Prepare(&[
-        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/jobmanager/setup-token --name setup",
-        "member set user:olga --role operator",
-        "token create --principal user:olga --to {demo}/olga.token",
-        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/olga.token --name operator",
         "tenant create examples",
         "member set user:ana --role tenant-admin --tenant examples",
         "token create --principal user:ana --tenant examples --to {demo}/ana.token",
@@ -150,8 +160,8 @@ const SCRIPT: &[Step] = &[
         "token create --principal user:bob --tenant visitors --to {demo}/bob.token",
         "quota set slots=2 --tenant examples",
         "trust upload {demo}/trust",
-        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/bob.token --name visitors",
-        "login {server} --ca {demo}/jobmanager/tls/ca.pem --token-file {demo}/ana.token --name examples",
+        "login {server} --ca {demo}/cluster/jobmanager/tls/ca.pem --token-file {demo}/bob.token --name visitors",
+        "login {server} --ca {demo}/cluster/jobmanager/tls/ca.pem --token-file {demo}/ana.token --name examples",
         "trust upload {demo}/trust",
     ]),
     Step::Say("Refusal 5: an anonymous request"),
@@ -160,10 +170,12 @@ const SCRIPT: &[Step] = &[
     Step::Refused { call: "bundle upload {demo}/flipped.lgb", code: "LG0306", exit: REFUSED },
     Step::Say("Refusal 7: the job would run on 4 slots, the tenant may have 2"),
     Step::Refused { call: "submit {demo}/flights.lgb --detached", code: "LG1112", exit: REFUSED },
-    Step::Say("On 2 slots it is taken"),
-    Step::Run("submit {demo}/flights.lgb --parallelism 2 --detached"),
+    Step::Say("On 2 slots it is taken, and the TaskManager runs it after verifying it once more itself"),
+    Step::Run("submit {demo}/flights.lgb --parallelism 2 --until ended"),
+    Step::Show("run examples/show --volume files={demo}/cluster-results/late"),
+    Step::Same { one: "{demo}/production/late", other: "{demo}/cluster-results/late" },
     Step::Say("Refusal 8: with another tenant's token there is no such job"),
-    Step::Tells { call: "info late-flights", words: &["CREATED"] },
+    Step::Tells { call: "info late-flights", words: &["FINISHED"] },
     Step::Refused { call: "info late-flights --context visitors --tenant examples", code: "LG1102", exit: NOT_FOUND },
     Step::Say("Refusal 9: after an upgrade to version 2, version 1 is stale"),
     Step::Edit {
@@ -171,16 +183,37 @@ const SCRIPT: &[Step] = &[
         to: "{demo}/flights-2.toml",
         replace: ("version = 1", "version = 2"),
     },
+    Step::Edit {
+        from: "{demo}/flights-2.toml",
+        to: "{demo}/flights-2.toml",
+        replace: ("path = \"late/\"", "path = \"late-2/\""),
+    },
     Step::Prepare(&[
         "build {demo}/flights-2.toml --no-compile --volume flights=examples/data/flights --audience demo.example --replaces {demo}/flights.lgb --out {demo}/flights-2.lgb",
         "sign {demo}/flights-2.lgb --key {demo}/signer.key",
         "trust status examples --dir {demo}/trust --current {demo}/flights-2.lgb --key {demo}/tenant-status.key",
         "trust upload {demo}/trust",
     ]),
-    Step::Run("submit {demo}/flights-2.lgb --detached --yes"),
+    Step::Say("A second TaskManager joins, and there is more to read: the flights forty times over"),
+    Step::Prepare(&["taskmanager token create --name second --to {demo}/second.token --context standalone"]),
+    Step::TaskManager {
+        config: "second.toml",
+        text: "name = \"second\"\nslots = 2\nstate = \"second\"\ncache = \"second/cache\"\n\n[jobmanager]\njoin = \"{server}\"\nca = \"cluster/jobmanager/tls/ca.pem\"\nplane = [\"localhost:{plane}\"]\njoin-token-file = \"second.token\"\n\n[trust]\ndomain = \"demo.example\"\noperator-root = \"trust/operator-root.1.json\"\n\n[volumes]\nflights = \"flights\"\nresults = \"cluster-results\"\n",
+    },
+    Step::Tells { call: "taskmanager list --context standalone", words: &["standalone", "second"] },
+    Step::Multiply { from: "examples/data/flights/2013", to: "{demo}/flights/2013", times: 40 },
+    Step::Prepare(&["quota set slots=4 --tenant examples --context standalone"]),
+    Step::Say("The job runs on both in version 2; in the middle of it the first TaskManager is killed"),
+    Step::Killed {
+        call: "submit {demo}/flights-2.lgb --parallelism 4 --yes --restart --until ended",
+        job: "late-flights",
+        process: "cluster/taskmanager.toml",
+    },
     Step::Refused { call: "submit {demo}/flights.lgb --detached --yes", code: "LG0418", exit: REFUSED },
-    Step::Say("The job waits: what would run it, a TaskManager, does not exist yet"),
-    Step::Tells { call: "list", words: &["late-flights", "CREATED"] },
+    Step::Prepare(&[
+        "run {demo}/flights-2.lgb --trust {demo}/trust --domain demo.example --volume flights={demo}/flights --volume results={demo}/oracle",
+    ]),
+    Step::Same { one: "{demo}/oracle/late-2", other: "{demo}/cluster-results/late-2" },
 ];
 
 /// Runs the demo.
@@ -202,7 +235,7 @@ pub fn run(arguments: &[String]) -> Result {
     if folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    for name in ["results", "production", "neighbour"] {
+    for name in ["results", "production", "neighbour", "cluster-results", "oracle", "flights"] {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }

@@ -24,6 +24,7 @@ mod quota;
 mod remote;
 mod run;
 mod sign;
+mod standalone;
 mod submit;
 mod taskmanager;
 mod taskmanagers;
@@ -95,6 +96,8 @@ pub enum Command {
     /// Runs a TaskManager of a cluster, or shows and steers those of a JobManager.
     #[command(name = "taskmanager")]
     TaskManager(taskmanager::TaskManager),
+    /// Runs a JobManager and a TaskManager on this machine: a whole cluster in one command.
+    Standalone(standalone::Standalone),
     /// Asks the JobManager of this machine whether it takes requests, without a credential.
     Health(health::Health),
     /// Checks configuration files.
@@ -165,7 +168,7 @@ impl Command {
     /// Whether it says itself how it logs, as a service does.
     pub fn logs_itself(&self) -> bool {
         match self {
-            Self::JobManager(_) => true,
+            Self::JobManager(_) | Self::Standalone(_) => true,
             Self::TaskManager(taskmanager) => taskmanager.serves(),
             _ => false,
         }
@@ -189,6 +192,7 @@ impl Command {
             Self::Verify(verify) => verify.run(output),
             Self::JobManager(jobmanager) => jobmanager.run(),
             Self::TaskManager(taskmanager) => taskmanager.run(output),
+            Self::Standalone(standalone) => standalone.run(output),
             Self::Health(health) => health.run(output),
             Self::Config(config) => config.run(output),
             Self::Audit(audit) => audit.run(output),

@@ -55,6 +55,11 @@ impl Home {
         self.0.join("tokens")
     }
 
+    /// Where `lockgate standalone` keeps all that is its own.
+    pub fn standalone(&self) -> PathBuf {
+        self.0.join("standalone")
+    }
+
     /// Where compiled components are.
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")

@@ -92,6 +92,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(join_tokens::delete_join_token))
         .routes(routes!(metrics::metrics))
         .routes(routes!(audit::read_audit))
+        .routes(routes!(audit::prune_audit))
         .routes(routes!(backup::make_backup))
         .routes(routes!(tenants::list_tenants, tenants::create_tenant))
         .routes(routes!(tenants::get_tenant, tenants::change_tenant, tenants::close_tenant))

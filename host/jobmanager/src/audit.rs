@@ -7,12 +7,14 @@
 //! - [`chain`]: records and their lines, the one form in which the log is kept, exported and verified
 //! - [`checkpoint`]: signed heads
 //! - [`export`]: the log as lines
+//! - [`prune`]: the log without its beginning
 //! - [`verify`]: whether lines are the log that was written
 //! - [`tally`]: denials and reads, counted so that no flood fills the disk
 
 pub mod chain;
 pub mod checkpoint;
 pub mod export;
+pub mod prune;
 pub mod tally;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ pub use keeper::Keeper;
 use crate::access::{Authorizer, External};
 use crate::api::{self, Measured};
 use crate::audit::tally::{self, Tally};
-use crate::audit::{self, Event, Outcome};
+use crate::audit::{self, Event, Outcome, checkpoint};
 use crate::backup::Layout;
 use crate::bundles::Bundles;
 use crate::config::{self, Config, Limits};
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How many bundles are verified at once.
 const VERIFICATIONS: usize = 2;
@@ -43,6 +43,10 @@ const REPORTS: Duration = Duration::from_secs(2);
 const HOUSE: Duration = Duration::from_secs(600);
 /// How long a bundle's file stays that nothing refers to: longer than any time from an upload to its record.
 const GRACE: Duration = Duration::from_secs(3_600);
+/// How many records of the audit log are signed at once, and how often, if there are fewer.
+const SIGNED_RECORDS: u64 = 1_000;
+const SIGNED_INTERVAL: Duration = Duration::from_secs(300);
+
 /// What runs beside the server.
 pub struct Control {
     service: Arc<Service>,
@@ -51,13 +55,14 @@ pub struct Control {
     refusals: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    signing: (watch::Sender<bool>, JoinHandle<()>),
 }
 
 impl Control {
     /// Opens the service and sets going what goes on by itself.
     ///
     /// # Errors
-    /// `LG12nn` if the store or the folder of bundles cannot be used, `LG1053` if the authorisation service's cannot.
+    /// `LG12nn` if the store, the folder of bundles or the audit log's key cannot be used, `LG1053` if the authorisation service's cannot.
     pub async fn open<S: Store>(config: &Config, store: Arc<S>) -> Result<Self> {
         let external = config.authorization.as_ref().map(External::new).transpose()?;
         let tally = Arc::new(Tally::new());
@@ -79,11 +84,15 @@ impl Control {
             followers: FOLLOWERS,
             quota: config.quota.clone(),
         };
+        let key = checkpoint::open_key(&Layout::new(&config.data).audit_key())?;
+        let (signed, records, interval) = (Arc::clone(&store), SIGNED_RECORDS, SIGNED_INTERVAL);
+        let signer = checkpoint::Keeper { store: signed, key, records, interval, clock: now };
+        let (seal, sealed) = watch::channel(false);
         let service = Arc::new(Service::open(Arc::clone(&store), options, means).await?);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let (counting, counted, ended) = (Arc::clone(&tally), Arc::clone(&store), ended(stopped.clone()));
-        tasks.spawn(async move { counting.run(&counted, TALLY, now, ended).await });
+        let (counting, counted, over) = (Arc::clone(&tally), Arc::clone(&store), ended(stopped.clone()));
+        tasks.spawn(async move { counting.run(&counted, TALLY, now, over).await });
         // The tally lets no more than this through within an interval.
         let (refusals, refused) = mpsc::channel(tally::MAX_KINDS);
         tasks.spawn(keep_refusals(store, refused, stopped.clone()));
@@ -91,7 +100,8 @@ impl Control {
         tasks.spawn(until(stopped.clone(), Keeper::over(Arc::clone(&dispatch)).run()));
         tasks.spawn(write_reports(Arc::clone(&dispatch), stopped.clone()));
         tasks.spawn(until(stopped, keep_house(Arc::clone(&dispatch))));
-        Ok(Self { service, dispatch, tally, refusals, stop, tasks })
+        let signing = (seal, tokio::spawn(signer.run(ended(sealed))));
+        Ok(Self { service, dispatch, tally, refusals, stop, tasks, signing })
     }
 
     /// Whom the guard tells of what it refused before any route saw it: to be recorded like any other denial, and counted
@@ -126,10 +136,13 @@ impl Control {
         Ok(Plane::bind(&self.service, limits).await?.map(|plane| (plane, plane::router(Arc::clone(&self.dispatch)))))
     }
 
-    /// Ends what goes on by itself; what was counted is recorded first.
+    /// Ends what goes on by itself; what was counted is recorded first, and all of the audit log signed last.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        let (seal, signing) = self.signing;
+        let _ = seal.send(true);
+        let _ = signing.await;
     }
 }
 
@@ -229,6 +242,9 @@ async fn keep_house(dispatch: Arc<Dispatch>) {
         }
         if let Err(error) = service.forget_taskmanagers().await {
             tracing::warn!(%error, "TaskManagers that were removed could not be forgotten");
+        }
+        if let Err(error) = service.sweep_audit().await {
+            tracing::warn!(%error, "what the audit log was cut off could not be removed");
         }
         if let Err(error) = service.collect_bundles(GRACE).await {
             tracing::warn!(%error, "bundles that nothing refers to could not be collected");

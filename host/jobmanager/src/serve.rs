@@ -155,7 +155,8 @@ impl<D: Directory> Prepared<D> {
     }
 }
 
-/// SIGTERM or SIGINT.
+/// SIGTERM or SIGINT; and the end of standard input for a process that is supervised by another one of this program
+/// (`LOCKGATE_SUPERVISED`), so that it does not outlive that one.
 ///
 /// # Errors
 /// `LG0003` if they cannot be listened to.
@@ -167,8 +168,26 @@ pub fn asked_to_stop() -> Result<impl Future<Output = ()> + Send> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = left_alone() => {}
         }
     })
+}
+
+/// The end of standard input, if that is what says that whoever supervises this process is gone. Read by a thread of its
+/// own, which nothing waits for: the runtime's would keep the process from ending.
+pub async fn left_alone() {
+    if std::env::var_os("LOCKGATE_SUPERVISED").is_none() {
+        return std::future::pending().await;
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let watch = move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = tell.send(());
+    };
+    if std::thread::Builder::new().name("supervised".to_owned()).spawn(watch).is_err() {
+        return std::future::pending().await;
+    }
+    let _ = told.await;
 }
 
 /// Takes new certificates every `interval` and at SIGHUP.

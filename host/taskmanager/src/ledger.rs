@@ -7,6 +7,8 @@
 
 mod believe;
 mod local;
+#[cfg(test)]
+pub(crate) mod model;
 mod remote;
 
 pub(crate) use local::Local;

@@ -1,13 +1,14 @@
 //! Where the demo's script is played: calls `lockgate`, shows what it says and holds it to how it must end.
 
+use super::cluster::{Process, free_port, process_with};
 use super::report::{self, Report};
-use super::server::Server;
 use super::{REFUSED, Step};
 use crate::process::{line, read};
 use crate::{Result, workspace};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 /// How many lines of a result are shown, and how much of each.
 const LINES: usize = 3;
@@ -17,13 +18,16 @@ pub struct Stage {
     lockgate: PathBuf,
     folder: PathBuf,
     reports: Vec<Report>,
-    server: Option<Server>,
+    /// The ports of the JobManager's API and plane.
+    ports: Option<(u16, u16)>,
+    /// What ends with the demo, the last first.
+    processes: Vec<Process>,
 }
 
 impl Stage {
     /// Calls this `lockgate` and writes to this folder.
     pub fn new(lockgate: PathBuf, folder: PathBuf) -> Self {
-        Self { lockgate, folder, reports: Vec::new(), server: None }
+        Self { lockgate, folder, reports: Vec::new(), ports: None, processes: Vec::new() }
     }
 
     /// The folder.
@@ -66,12 +70,25 @@ impl Stage {
             }
             Step::Refused { call, code, exit } => refused(self.start(call)?, code, *exit)?,
             Step::Anonymous { path, code } => self.anonymous(path, code)?,
-            Step::JobManager { config } => {
-                let file = self.folder.join("jobmanager.toml");
-                std::fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
-                print!("{}:\n{config}", workspace::shown(&file));
-                let command = self.command("jobmanager --config {demo}/jobmanager.toml");
-                self.server = Some(Server::start(command, &self.folder.join("jobmanager.log"))?);
+            Step::Standalone(call) => {
+                self.ports = Some((free_port()?, free_port()?));
+                let process = Process::that_says_so(self.command(call), &self.folder.join("cluster.log"))?;
+                self.processes.push(process);
+            }
+            Step::TaskManager { config, text } => {
+                let file = self.folder.join(config);
+                let text = self.fill(text);
+                std::fs::write(&file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+                print!("{}:\n{text}", workspace::shown(&file));
+                let command = self.command(&format!("taskmanager --config {{demo}}/{config}"));
+                self.processes.push(Process::that_notifies(command, &file.with_extension("log"))?);
+            }
+            Step::Killed { call, job, process } => self.killed(call, job, process)?,
+            Step::Same { one, other } => self.same(one, other)?,
+            Step::Multiply { from, to, times } => {
+                let (from, to) = (self.fill(from), self.fill(to));
+                println!("$ # each file of {from}, {times} times in {to}");
+                multiply(&workspace::root().join(from), &workspace::root().join(to), *times)?;
             }
             Step::Copy { from, to } => {
                 let (from, to) = (self.fill(from), self.fill(to));
@@ -127,7 +144,7 @@ impl Stage {
         let mut command = Command::new("curl");
         command
             .args(["--silent", "--show-error", "--noproxy", "localhost", "--write-out", " %{http_code}", "--cacert"])
-            .args([self.fill("{demo}/jobmanager/tls/ca.pem"), self.fill("{server}") + path])
+            .args([self.fill("{demo}/cluster/jobmanager/tls/ca.pem"), self.fill("{server}") + path])
             .current_dir(workspace::root())
             .stdin(Stdio::null());
         println!("$ {}", line(&command));
@@ -139,10 +156,81 @@ impl Stage {
         Err(format!("that should have been refused with {code} and the status 401"))
     }
 
-    fn fill(&self, text: &str) -> String {
-        let server = self.server.as_ref().map(Server::url).unwrap_or_default();
-        text.replace("{demo}", &workspace::shown(&self.folder)).replace("{server}", &server)
+    /// Starts a call that submits a job and waits for its end, and kills a process once the job runs.
+    fn killed(&self, call: &str, job: &str, process: &str) -> Result {
+        let mut waiting = self.start(call)?;
+        let running = format!("info {job} --output json");
+        loop {
+            if waiting.try_wait().map_err(|error| error.to_string())?.is_some() {
+                return success(call, output(waiting)?).and(Err("the job ended before anything was killed".into()));
+            }
+            let mut command = Command::new(&self.lockgate);
+            command.args(running.split(' ')).env("LOCKGATE_HOME", self.folder.join("home"));
+            if read(&mut command).is_ok_and(|said| said.contains(r#""state":"RUNNING""#)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // It is to have read and committed something by then, and not all.
+        std::thread::sleep(Duration::from_secs(1));
+        let id = process_with(process)?;
+        println!("$ kill -9 {id}  # the TaskManager of {process}");
+        crate::process::run(Command::new("kill").args(["-9", &id.to_string()]))?;
+        let ended = success(call, output(waiting)?)?;
+        print!("{}{}", text(&ended.stderr), text(&ended.stdout));
+        Ok(())
     }
+
+    /// Holds the rows of two folders against each other.
+    fn same(&self, one: &str, other: &str) -> Result {
+        let rows = |folder: &str| {
+            let output = self.succeeded(&format!("run examples/show --volume files={folder}"))?;
+            let mut rows: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
+            rows.sort_unstable();
+            Ok::<_, String>(rows)
+        };
+        let (left, right) = (rows(one)?, rows(other)?);
+        if left.is_empty() || left != right {
+            return Err(format!(
+                "{} rows in {one} and {} in {other}, and they are not the same",
+                left.len(),
+                right.len()
+            ));
+        }
+        println!("{} rows in each, and every byte of them is the same", left.len());
+        Ok(())
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let (port, plane) = self.ports.unwrap_or_default();
+        let text = text.replace("{demo}", &workspace::shown(&self.folder));
+        let text = text.replace("{server}", &format!("https://localhost:{port}"));
+        text.replace("{port}", &port.to_string()).replace("{plane}", &plane.to_string())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // The last one first: what joined a cluster leaves before it.
+        while self.processes.pop().is_some() {}
+    }
+}
+
+/// Links each file of `from` into `to`, `times` times under a name of its own, unless it is there already.
+fn multiply(from: &Path, to: &Path, times: u32) -> Result {
+    std::fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    for file in workspace::files(from)? {
+        let failed = |error: std::io::Error| format!("{}: {error}", file.display());
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let ending = file.extension().map(|ending| ending.to_string_lossy().into_owned()).unwrap_or_default();
+        for number in 1..=times {
+            let link = to.join(format!("{stem}-{number:02}.{ending}"));
+            if !link.exists() {
+                std::fs::hard_link(&file, &link).or_else(|_| std::fs::copy(&file, &link).map(drop)).map_err(failed)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn output(child: Child) -> Result<Output> {

@@ -1,11 +1,12 @@
 //! `lockgate audit`: whether a log is the one that was written, and the log itself as lines.
 //!
 //! `verify` and `tail` read what was exported, so that an auditor needs the file and the public key only. `export` asks a
-//! JobManager that runs, or reads the data directory of one that does not.
+//! JobManager that runs, or reads the data directory of one that does not. `prune` cuts off the beginning of a log that
+//! grows too long.
 
 use super::Outcome;
 use super::backup::Origin;
-use super::remote::Remote;
+use super::remote::{Remote, Target, block, confirm, fields};
 use crate::client::{Request, malformed};
 use crate::output::{Output, pairs};
 use crate::{files, keyfile};
@@ -29,6 +30,20 @@ pub enum Audit {
     Export(Export),
     /// Shows the last records of an exported log.
     Tail(Tail),
+    /// Removes the beginning of a running JobManager's log, up to a signed checkpoint, as its operator.
+    Prune(Prune),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Prune {
+    /// The number of the last record that goes: the `sequence` of a checkpoint in the exported log.
+    #[arg(long, value_name = "NUMBER")]
+    before_checkpoint: u64,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +82,7 @@ impl Audit {
             Self::Verify(verify) => verify.run(output),
             Self::Export(export) => export.run(output),
             Self::Tail(tail) => tail.run(output),
+            Self::Prune(prune) => prune.run(output),
         }
     }
 }
@@ -166,6 +182,22 @@ impl Export {
                 (after, begun) = (last, true);
             }
             store.close().await;
+            Ok(())
+        })
+    }
+}
+
+impl Prune {
+    fn run(&self, output: &Output) -> Outcome {
+        let at = self.before_checkpoint;
+        block(async {
+            let remote = self.target.open()?;
+            confirm(self.yes, &format!("remove the records up to {at} for good? Export them first."))?;
+            let request = Request::post("/api/v1/audit/prune").json(&json!({ "before-checkpoint": at }));
+            let pruned = remote.client.send(&request).await?.body;
+            output.result(&pruned, || {
+                fields(&pruned, &[("removed", "removed"), ("begins behind", "sequence"), ("hash", "hash")])
+            });
             Ok(())
         })
     }

@@ -8,6 +8,7 @@ use crate::output::{Output, pairs};
 use lockgate_core::Error;
 use lockgate_core::error::code;
 use lockgate_jobmanager::notify::Notify;
+use lockgate_jobmanager::serve::left_alone;
 use lockgate_taskmanager::agent;
 use lockgate_taskmanager::config::{Config, LogFormat};
 use serde_json::json;
@@ -69,9 +70,12 @@ fn serve(config: &Config) -> Outcome {
     let served = runtime.block_on(async {
         let notify = Notify::from_environment();
         let mut signals = Signals::new()?;
-        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let watching = tokio::spawn(async move {
-            signals.next().await;
+            tokio::select! {
+                () = signals.next() => {}
+                () = left_alone() => {}
+            }
             drop(stop);
             signals.next().await;
             tracing::warn!("ended at once; what was not committed is done again elsewhere");

@@ -331,6 +331,24 @@ fn what_a_running_jobmanager_keeps_is_backed_up_and_its_log_exported() {
     assert!(log.contains("create-jobs") && log.contains("manage-store"));
     assert_eq!(home.run_fed(&format!("audit verify - {LG}"), &log).json()["verified"], true);
     assert!(home.run_fed("audit tail -n 1 -", &log).text().contains("manage-store"));
+    let checkpoint = |line: &str| line.contains("\"type\":\"checkpoint\"");
+    let lines: Vec<Value> =
+        log.lines().filter(|line| checkpoint(line)).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let first = lines.first().expect("the JobManager signs its log from the beginning");
+    let (at, key) = (first["sequence"].as_u64().unwrap(), first["key"].as_str().unwrap());
+    let prune = format!("audit prune --before-checkpoint {at}");
+    home.run(&format!("{prune} --yes")).refused(7, "LG1102");
+    home.run(&format!("{prune} --context op")).refused(1, "LG1078");
+    home.run(&format!("audit prune --before-checkpoint {} --yes --context op", at + 1)).refused(1, "LG1260");
+    assert_eq!(home.run(&format!("{prune} --yes --context op {LG}")).json()["removed"], at);
+    let rest = home.run("audit export --server --context op").text().to_owned();
+    assert!(checkpoint(rest.lines().next().unwrap()), "{rest}");
+    let verified = home.run_fed(&format!("audit verify - --key {key} {LG}"), &rest).json();
+    assert_eq!((&verified["verified"], &verified["first"]), (&json!(true), &json!(at + 1)));
+    home.run_fed("audit verify -", &rest).refused(1, "LG1221");
+    home.run(&format!("backup --server --context op --recipient {} cut.backup", made["public-key"].as_str().unwrap()))
+        .text();
+    home.run("restore cut.backup --key backup.key --data restored-too").text();
     let own = home.run("audit export --server");
     assert!(own.out.contains("create-jobs") && !own.out.contains("manage-store") && own.err.contains("no chain"));
 }

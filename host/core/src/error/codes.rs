@@ -365,7 +365,7 @@ codes! {
     TOO_MANY_FAILURES = 1111, "too many credentials of one source failed";
     QUOTA_EXCEEDED = 1112, "a quota is used up";
     SETUP_TOKEN_USED = 1113, "the set-up token is no longer valid";
-    // 1200 to 1249: store, audit log, bundles kept, backups.
+    // 1200 to 1269: store, audit log, bundles kept, backups.
     CONFLICT = 1201, "something was changed in the meantime";
     STORE_FULL = 1202, "the disk has no room for changes";
     STORE_FAILED = 1203, "the store cannot be read or written";
@@ -388,6 +388,8 @@ codes! {
     BACKUP_DAMAGED = 1240, "a backup is damaged or incomplete";
     BACKUP_LOCKED = 1241, "a backup cannot be decrypted";
     RESTORE_REFUSED = 1242, "there is something already where a backup would be restored";
+    AUDIT_NO_ANCHOR = 1260, "there is no checkpoint at which the audit log could be cut off";
+    AUDIT_CUT_ALREADY = 1261, "the audit log begins there or later already";
     // 13xx: scheduling.
     JOB_TRANSITION = 1300, "a job cannot do this in the state it is in";
     JOB_ENDED = 1301, "a job has ended";

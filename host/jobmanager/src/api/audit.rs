@@ -1,16 +1,54 @@
 //! The audit log.
 
-use super::extract::{pairs, unknown};
+use super::extract::{Input, pairs, unknown};
 use super::{Api, Problem};
 use crate::service::Call;
+use crate::service::audit::Cut;
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use lockgate_core::Error;
 use lockgate_core::error::code;
+use lockgate_core::{Digest, Error};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The most records of one answer.
 const MAX_RECORDS: usize = 1_000;
+
+/// Where the audit log is to be cut off.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct PruneAudit {
+    /// The number of the last record that goes: one at which a checkpoint was signed.
+    before_checkpoint: u64,
+}
+
+/// What the audit log begins with now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Pruned {
+    /// The number of the last record that is gone.
+    sequence: u64,
+    /// Its hash, which the checkpoint that the log begins with pins.
+    #[schema(value_type = String)]
+    hash: Digest,
+    /// How many records went.
+    removed: u64,
+}
+
+/// Removes the beginning of the audit log, up to a record at which a checkpoint was signed. The log begins with that
+/// checkpoint then and is verified from there on.
+#[utoipa::path(post, path = "/api/v1/audit/prune", tag = "audit", request_body = PruneAudit,
+    responses((status = 200, description = "It is gone", body = Pruned)))]
+pub(super) async fn prune_audit(
+    State(api): State<Api>,
+    call: Call,
+    Input { value, .. }: Input<PruneAudit>,
+) -> Result<Json<Pruned>, Problem> {
+    let Cut { head, removed } = api.service.prune_audit(&call, value.before_checkpoint).await?;
+    Ok(Json(Pruned { sequence: head.sequence, hash: head.hash, removed }))
+}
 
 /// The audit log behind the record numbered `after`, as JSON lines in the form in which they are hashed. `Audit-Next` in the
 /// answer is the `after` of the next part. A tenant's auditor gets the records about his tenant.

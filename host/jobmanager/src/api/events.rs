@@ -1,14 +1,13 @@
 //! What happens to a job: page by page, or as it comes, by server-sent events with resume (WHATWG HTML, section 9.2).
 
 use super::answer::List;
-use super::extract::{At, ListParams, Narrowed};
+use super::extract::{At, ListParams, Narrowed, pairs, unknown};
 use super::{Api, Problem};
 use crate::model::{event, exception};
 use crate::service::Call;
 use crate::service::events::{Followed, Follower};
 use axum::Json;
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::extract::{Request, State};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt as _, stream};
 use lockgate_core::error::code;
@@ -19,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// How long a stream lasts. A client then comes back with its credential, which may have been revoked.
+/// How long a stream lasts at most. A client then comes back with its credential, which may have been revoked.
 const MAX_AGE: Duration = Duration::from_secs(900);
 /// How often a stream that has nothing to say shows that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -145,31 +144,46 @@ pub(super) async fn list_exceptions(
 }
 
 /// A job's events as they come. `Last-Event-ID` says which was the last that the client has; an event `gap` tells how many
-/// behind it are kept no longer. The stream ends after a while, or with an event `gone` when the job is deleted.
+/// behind it are kept no longer. The stream ends after `seconds`, 900 if not said, or with an event `gone` when the job is
+/// deleted.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/jobs/{job}/events/stream", tag = "jobs",
-    params(("tenant" = String, Path), ("job" = String, Path), ("Last-Event-ID" = Option<u64>, Header)),
+    params(("tenant" = String, Path), ("job" = String, Path), ("Last-Event-ID" = Option<u64>, Header),
+        ("seconds" = Option<u16>, Query, minimum = 1, maximum = 900)),
     responses((status = 200, description = "The stream", body = String, content_type = "text/event-stream")))]
 pub(super) async fn follow_events(
     State(api): State<Api>,
     call: Call,
     At((tenant, job)): At<(Name, Name)>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Problem> {
-    let last = headers.get("last-event-id").map(|value| value.to_str().ok().and_then(|text| text.parse().ok()));
+    let parts = request.into_parts().0;
+    let mut age = MAX_AGE;
+    for (key, value) in pairs(&parts)? {
+        let seconds = value.parse().ok().filter(|seconds| (1..=MAX_AGE.as_secs()).contains(seconds));
+        age = match (key.as_str(), seconds) {
+            ("seconds", Some(seconds)) => Duration::from_secs(seconds),
+            ("seconds", None) => {
+                let cause = format!("`seconds` is not a number from 1 to {}", MAX_AGE.as_secs());
+                return Err(Error::new(code::MALFORMED_REQUEST, cause).into());
+            }
+            _ => return Err(unknown(&key).into()),
+        };
+    }
+    let last = parts.headers.get("last-event-id").map(|value| value.to_str().ok().and_then(|text| text.parse().ok()));
     let malformed = || Error::new(code::MALFORMED_REQUEST, "`Last-Event-ID` is not the number of an event");
     let after: u64 = last.map_or(Ok(0), |last: Option<u64>| last.ok_or_else(malformed))?;
     let follower = api.service.follow(&call, &tenant, &job, after).await?;
-    let begun = tokio::time::Instant::now();
-    let pages = stream::unfold(Some((api, follower)), move |state| next(state, begun));
+    let end = tokio::time::Instant::now() + age;
+    let pages = stream::unfold(Some((api, follower)), move |state| next(state, end));
     Ok(Sse::new(pages.flat_map(stream::iter)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 type Following = Option<(Api, Follower)>;
 
-async fn next(state: Following, begun: tokio::time::Instant) -> Option<(Vec<Result<Sent, Infallible>>, Following)> {
+async fn next(state: Following, end: tokio::time::Instant) -> Option<(Vec<Result<Sent, Infallible>>, Following)> {
     let (api, mut follower) = state?;
     let service = Arc::clone(&api.service);
-    let followed = tokio::time::timeout_at(begun + MAX_AGE, service.followed(&mut follower)).await.ok()?;
+    let followed = tokio::time::timeout_at(end, service.followed(&mut follower)).await.ok()?;
     match followed {
         Ok(Followed::Events(events, missed)) => {
             let gap = (missed > 0).then(|| Ok(Sent::default().event("gap").data(missed.to_string())));

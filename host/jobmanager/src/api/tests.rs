@@ -7,6 +7,7 @@ mod real;
 
 use super::{Measured, router};
 use crate::access::{Caller, Role};
+use crate::audit::checkpoint::Keeper;
 use crate::server::RequestId;
 use crate::world::{World, caller, name, operator};
 use axum::Router;
@@ -16,10 +17,12 @@ use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use http_body_util::BodyExt as _;
-use lockgate_core::Error;
 use lockgate_core::error::code;
+use lockgate_core::keys::SecretKey;
+use lockgate_core::{Error, Timestamp};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt as _;
 
 /// Everybody who asks in these tests; his name is his credential.
@@ -58,6 +61,8 @@ pub(super) struct Site {
     pub tokens: (String, String),
     /// The id of a join token.
     pub join_token: String,
+    /// The record at which the audit log has a checkpoint.
+    pub checkpoint: u64,
     router: Router,
 }
 
@@ -103,14 +108,18 @@ impl Site {
         }
         world.taskmanager("tm-1").await;
         let (join_token, _) = world.join_token(None).await;
-        Self { tokens: (acme, operators), join_token, ..Self::of(world) }
+        let (store, key, interval) =
+            (Arc::clone(&world.store), SecretKey::from_seed(&[5; 32]), Duration::from_secs(60));
+        Keeper { store, key, records: 1, interval, clock: || Timestamp::MAX }.run(std::future::ready(())).await;
+        let (_, checkpoint) = world.service.records().audit(0, 10_000).await.unwrap();
+        Self { checkpoint, join_token, tokens: (acme, operators), ..Self::of(world) }
     }
 
     pub fn of(world: World) -> Self {
         let router = router(Arc::clone(&world.service), Arc::new(Measured::default()));
         let tokens = (String::new(), String::new());
         let join_token = String::new();
-        Self { router: router.layer(middleware::from_fn(authenticated)), tokens, join_token, world }
+        Self { checkpoint: 0, router: router.layer(middleware::from_fn(authenticated)), tokens, join_token, world }
     }
 
     /// Sends a request; `who` is the credential, if any.

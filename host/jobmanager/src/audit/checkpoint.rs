@@ -129,6 +129,12 @@ pub(crate) fn checkpoint_key(sequence: u64) -> Key {
     Key::new(["audit-checkpoints", &format!("{sequence:020}")])
 }
 
+/// Where it is noted that a key has signed here.
+fn signer(key: &str) -> Key {
+    let parts = super::prune::signers().parts();
+    Key::new(parts.iter().map(String::as_str).chain([key]))
+}
+
 /// Reads the key that signs checkpoints from `path`; makes it, with mode 0600, if there is none.
 ///
 /// # Errors
@@ -244,7 +250,7 @@ impl<S: Store, C: Fn() -> Timestamp + Send + Sync> Keeper<S, C> {
 
     async fn announce(&self) -> Result<u64> {
         let text = self.key.public().to_string();
-        let place = Key::new(["audit-keys", &text]);
+        let place = signer(&text);
         if self.store.get(&place).await?.is_none() {
             let event = Event::system((self.clock)(), "audit.key", "audit").detail("key", text);
             let batch = Batch::default().expect(place.clone(), Expect::Absent).put(place, "").event(event);

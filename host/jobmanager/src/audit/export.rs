@@ -2,7 +2,7 @@
 
 use super::checkpoint::{checkpoint_key, checkpoints};
 use super::verify::{Summary, Verifier};
-use super::{Checkpoint, Record};
+use super::{Checkpoint, Record, prune};
 use crate::store::{Entry, Key, Store, record_key, records};
 use lockgate_core::error::code;
 use lockgate_core::keys::PublicKey;
@@ -10,11 +10,13 @@ use lockgate_core::{Error, Result};
 
 /// The lines of at most `limit` records behind the one numbered `after`, each followed by the checkpoint that was
 /// signed at it, and the number of the last record among them (`after` if there is none). With `after` above 0 the
-/// checkpoint signed there, if there is one, comes first, so that the part can be verified by itself.
+/// checkpoint signed there, if there is one, comes first, so that the part can be verified by itself. A log that was cut off
+/// begins behind the cut ([`prune`]).
 ///
 /// # Errors
 /// As of the store.
 pub async fn lines<S: Store>(store: &S, after: u64, limit: usize) -> Result<(Vec<String>, u64)> {
+    let after = after.max(prune::anchor(store).await?);
     let found = store.scan(&records(), Some(&record_key(after)), limit).await?;
     let mut last = after;
     let mut lines = Vec::with_capacity(found.len().saturating_add(8));
@@ -34,12 +36,14 @@ pub async fn lines<S: Store>(store: &S, after: u64, limit: usize) -> Result<(Vec
     Ok((lines, last))
 }
 
-/// Verifies the whole log that `store` holds.
+/// Verifies the whole log that `store` holds, from its cut on if it was cut off. Without `keys` those count that are noted as
+/// having signed there, if any are.
 ///
 /// # Errors
 /// As of [`Verifier`] and of the store.
 pub async fn verify<S: Store>(store: &S, keys: Vec<PublicKey>, known: &[Checkpoint]) -> Result<Summary> {
     const PAGE: usize = 512;
+    let keys = if keys.is_empty() { prune::keys(store).await? } else { keys };
     let mut verifier = Verifier::new(keys, known)?;
     let mut after = 0;
     let mut begin = true;

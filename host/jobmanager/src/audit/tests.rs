@@ -1,5 +1,7 @@
 //! What somebody could do to a log, and that it is seen; and that floods leave little.
 
+mod cut;
+
 use super::chain::MAX_LINE;
 use super::checkpoint::{self, Keeper};
 use super::tally::{MAX_KINDS, MAX_READERS, OTHERS, Reader, Tally};

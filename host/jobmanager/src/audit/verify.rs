@@ -115,8 +115,13 @@ impl Verifier {
         checkpoint.verify(&self.keys)?;
         let head = checkpoint.head()?;
         if !self.begun && !self.keys.is_empty() {
-            // An export of the later part only: it begins with the checkpoint that it goes on from.
+            // A later part only, or a log that was cut off: it begins with the checkpoint that it goes on from.
             self.head = head;
+        }
+        if !self.begun && head.sequence > self.head.sequence {
+            let cause = format!("the log begins with a checkpoint at record {}", head.sequence);
+            let help = "say by whose key it must be signed (`--key`): without one it vouches for nothing";
+            return Err(Error::new(code::AUDIT_TRUNCATED, cause).help(help));
         }
         if head.sequence > self.head.sequence {
             return Err(truncated(head.sequence, self.head.sequence));

@@ -163,6 +163,8 @@ pub fn status(code: Code) -> StatusCode {
         | code::NO_TRUST
         | code::BUNDLE_IN_USE
         | code::CONFLICT
+        | code::AUDIT_NO_ANCHOR
+        | code::AUDIT_CUT_ALREADY
         | code::JOB_ENDED
         | code::JOB_TRANSITION
         | code::NAME_TAKEN

@@ -1,7 +1,7 @@
 //! The store as services use it: records instead of bytes, a change that collects what it is conditional on, and a bounded
 //! number of new attempts when another change came in between.
 
-use crate::audit::{Event, Head, export};
+use crate::audit::{Event, Head, export, prune};
 use crate::backup::{self, Contents, Recipient};
 use crate::bundles::Bundles;
 use crate::model::keys;
@@ -29,6 +29,8 @@ trait Keeper: Send + Sync {
     fn revision(&self) -> watch::Receiver<u64>;
     fn audit(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<(Vec<String>, u64)>>;
     fn audit_end(&self, named: Option<u64>) -> BoxFuture<'_, Result<(Head, Option<Digest>)>>;
+    fn cut_audit(&self, at: u64, event: Event) -> BoxFuture<'_, Result<Head>>;
+    fn sweep_audit(&self) -> BoxFuture<'_, Result<u64>>;
     fn backup<'a>(&'a self, bundles: &'a Bundles, to: &'a Recipient, sink: Sink) -> BoxFuture<'a, Result<Contents>>;
 }
 
@@ -63,6 +65,14 @@ impl<S: Store> Keeper for S {
             };
             Ok((head, named))
         })
+    }
+
+    fn cut_audit(&self, at: u64, event: Event) -> BoxFuture<'_, Result<Head>> {
+        Box::pin(prune::cut(self, at, event))
+    }
+
+    fn sweep_audit(&self) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(prune::sweep(self))
     }
 
     fn backup<'a>(&'a self, bundles: &'a Bundles, to: &'a Recipient, sink: Sink) -> BoxFuture<'a, Result<Contents>> {
@@ -181,6 +191,22 @@ impl Records {
     /// `LG12nn` if the store cannot be read.
     pub async fn audit(&self, after: u64, limit: usize) -> Result<(Vec<String>, u64)> {
         self.store.audit(after, limit).await
+    }
+
+    /// Cuts the audit log off behind a record and records `event` with it.
+    ///
+    /// # Errors
+    /// As [`prune::cut`].
+    pub async fn cut_audit(&self, at: u64, event: Event) -> Result<Head> {
+        self.store.cut_audit(at, event).await
+    }
+
+    /// Removes what the audit log was cut off; how many records.
+    ///
+    /// # Errors
+    /// As [`prune::sweep`].
+    pub async fn sweep_audit(&self) -> Result<u64> {
+        self.store.sweep_audit().await
     }
 
     /// Writes a backup of everything and of `bundles` to `sink`, encrypted.

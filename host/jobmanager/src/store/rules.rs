@@ -2,6 +2,7 @@
 //! events. Pure, so that the rules are the same wherever the bytes go.
 
 use super::{Batch, Expect, Key};
+use crate::audit::checkpoint::checkpoints;
 use crate::audit::{Head, Record};
 use lockgate_core::error::code;
 use lockgate_core::{Digest, Error, Result};
@@ -113,7 +114,18 @@ pub(super) fn prepare(
     Ok(Prepared { tip: Tip { revision, head }, writes })
 }
 
-/// Whether a batch is within the bounds and leaves the store's own keys alone.
+/// Whether `key` is that of a record up to a checkpoint on which the batch is conditional: what may be removed.
+fn is_behind(key: &Key, expect: &[(Key, Expect)]) -> bool {
+    let stands = |(key, expect): &(Key, Expect)| {
+        let number = key.parts().pop().filter(|_| key.starts_with(&checkpoints()))?;
+        number.parse().ok().filter(|_| matches!(expect, Expect::Revision(_)))
+    };
+    let last: Option<u64> = expect.iter().filter_map(stands).max();
+    key.starts_with(&records()) && last.is_some_and(|last| *key <= record_key(last))
+}
+
+/// Whether a batch is within the bounds and leaves the store's own keys alone, but for records that it removes behind a
+/// checkpoint.
 ///
 /// # Errors
 /// `LG1205`, `LG1206`.
@@ -133,7 +145,7 @@ pub(super) fn check(batch: &Batch) -> Result<()> {
         limit("the bytes of a key are", key.as_bytes().len(), MAX_KEY)?;
         limit("the bytes of a value are", length, MAX_VALUE)?;
         total = total.saturating_add(length).saturating_add(key.as_bytes().len());
-        if key.starts_with(&Key::new([RESERVED])) {
+        if key.starts_with(&Key::new([RESERVED])) && !(value.is_none() && is_behind(key, &batch.expect)) {
             return Err(Error::new(code::STORE_RESERVED, format!("{key} is written by the store alone")));
         }
     }

@@ -400,10 +400,13 @@ impl Run {
 
 /// Whether a refusal stays one: it is by what the tenant or the operator has signed, not by the state of this machine.
 fn is_lasting(error: &Error) -> bool {
+    is_signed(error) || [code::WRONG_ASSIGNMENT, code::NOT_IN_A_CLUSTER, code::BUNDLE_REFUSED].contains(&error.code())
+}
+
+/// Whether something is refused by what is signed, rather than by this machine's clock or disk.
+pub(super) fn is_signed(error: &Error) -> bool {
     let here = [code::CLOCK_WENT_BACK, code::CORRUPT_MARKS, code::MARKS_FULL];
-    let signed = matches!(error.code().number() / 100, 1..=5);
-    (signed && !here.contains(&error.code()))
-        || [code::WRONG_ASSIGNMENT, code::NOT_IN_A_CLUSTER, code::BUNDLE_REFUSED].contains(&error.code())
+    matches!(error.code().number() / 100, 1..=5) && !here.contains(&error.code())
 }
 
 fn failure(error: &Error, permanent: bool) -> Failure {

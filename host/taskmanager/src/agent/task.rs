@@ -4,7 +4,7 @@ use super::Agent;
 use super::admit::{self, Admitted};
 use super::client;
 use super::record::Record;
-use super::table::{Outcome, Start};
+use super::table::{self, Outcome, Start};
 use super::told::Told;
 use crate::job::{self, Events, Kept, RunOptions, Share};
 use lockgate_core::Error;
@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How often what runs is looked at again, if no document changes meanwhile.
 const REVIEW: Duration = Duration::from_secs(30);
+/// How often in a row that may fail for the sake of this machine until what runs ends.
+const MAX_BLIND: u32 = 4;
 /// How long it is until an admission that the JobManager could not be asked for is tried again, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -118,15 +120,23 @@ async fn admitted(agent: &Arc<Agent>, start: &Start) -> Result<Option<Admitted>,
 async fn review(agent: &Arc<Agent>, start: &Start, reliance: &Reliance) {
     let Assignment { job, id, epoch, .. } = &start.assignment;
     let mut documents = start.documents.clone();
-    let mut gone = false;
+    let (mut gone, mut blind) = (false, 0);
     loop {
         tokio::select! {
             changed = documents.changed(), if !gone => gone = changed.is_err(),
             () = tokio::time::sleep(REVIEW) => {}
         }
-        if let Err(error) = agent.admitter.review(&job.tenant, reliance).await {
-            agent.refuse(job, id, *epoch, error);
-            return;
+        match agent.admitter.review(&job.tenant, reliance).await {
+            Ok(()) => blind = 0,
+            // The disk of this machine, and not what is signed: it may get better, but not for ever.
+            Err(error) if !table::is_signed(&error) && blind < MAX_BLIND => {
+                blind += 1;
+                tracing::error!(%job, %error, blind, "what runs cannot be looked at again");
+            }
+            Err(error) => {
+                agent.refuse(job, id, *epoch, error);
+                return;
+            }
         }
     }
 }

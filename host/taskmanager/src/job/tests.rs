@@ -1,7 +1,9 @@
 //! Whole jobs without functions, on real files, through real slots.
 
+mod cluster;
+
 use super::*;
-use crate::checkpoint::{Change, Position, Progress};
+use crate::checkpoint::{Change, Identity, Position, Progress, State};
 use crate::ledger::Local;
 use crate::sink::Sinks;
 use crate::source::{self, Source};
@@ -75,9 +77,13 @@ impl World {
     }
 
     pub(super) fn write(&self, path: &str, content: &str) {
-        let path = self.root.path().join("data").join(path);
+        let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
+    }
+
+    pub(super) fn path(&self, path: &str) -> std::path::PathBuf {
+        self.root.path().join("data").join(path)
     }
 
     /// A file with these numbers.
@@ -90,12 +96,21 @@ impl World {
         self.root.path().join("state")
     }
 
-    /// What a reader of a sink's folder sees: the lines of all files, sorted. Nothing waits there.
+    /// What a reader of a sink's folder sees: the lines of all files, sorted.
     pub(super) fn seen(&self, folder: &str) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.root.path().join("data").join(folder)) else { return vec![] };
+        self.lines(folder, false)
+    }
+
+    /// The lines of what waits there.
+    fn hidden(&self, folder: &str) -> Vec<String> {
+        self.lines(folder, true)
+    }
+
+    fn lines(&self, folder: &str, hidden: bool) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path(folder)) else { return vec![] };
         let paths = entries.map(|entry| entry.unwrap().path());
-        let shown = paths.filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.'));
-        let text: String = shown.map(|path| fs::read_to_string(path).unwrap()).collect();
+        let wanted = paths.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with('.') == hidden);
+        let text: String = wanted.map(|path| fs::read_to_string(path).unwrap()).collect();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();
         lines

@@ -306,3 +306,6 @@ fn discard(prepared: &[Output], sinks: &Sinks) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,7 +166,7 @@ mod tests {
         let sink = fixture.sink("late");
         let prepared = prepare(&sink, 0, 1, "ours");
         let name = format!("late-{}-00000-00000001.json", fixture.run);
-        fs::hard_link(fixture.folder().join(&fixture.waiting("late", 0, 1)), fixture.folder().join(&name)).unwrap();
+        fs::hard_link(fixture.folder().join(fixture.waiting("late", 0, 1)), fixture.folder().join(&name)).unwrap();
         sink.commit(&[prepared]).unwrap();
         assert_eq!(fixture.names(), [name]);
     }
@@ -217,5 +217,47 @@ mod tests {
         expected.push(fixture.waiting("late-dead", 0, 3));
         expected.sort();
         assert_eq!(fixture.names(), expected);
+    }
+
+    #[test]
+    fn leases_do_not_meet_before_one_of_them_counts() {
+        let fixture = Fixture::new();
+        let (old, new) = (fixture.leased("late", 5), fixture.leased("late", 16));
+        let zombie = prepare(&old, 0, 1, "zombie");
+        let counts = prepare(&new, 0, 1, "counts");
+        prepare(&new, 1, 1, "of another slot");
+        prepare(&new, 2, 1, "of another TaskManager");
+        new.sweep(&Leftovers::Before(16)).unwrap();
+        assert_eq!(fixture.names().len(), 3, "{:?}", fixture.names());
+        assert_eq!(old.commit(&[zombie]).unwrap_err().code(), code::OUTPUT_LOST);
+        // Whoever is told that an output counts publishes it, whichever lease is his.
+        old.commit(&[counts]).unwrap();
+        new.commit(&[counts]).unwrap();
+        new.sweep(&Leftovers::Of { lease: 16, slots: 0..2 }).unwrap();
+        let waits = format!(".late-{}-16-00002-00000001.json.tmp", fixture.run);
+        assert_eq!(fixture.names(), [waits, format!("late-{}-00000-00000001.json", fixture.run)]);
+        new.discard(&Prepared { slot: 2, ..counts }).unwrap();
+        new.discard(&Prepared { slot: 2, ..counts }).unwrap();
+        assert_eq!(fixture.names().len(), 1);
+    }
+
+    #[test]
+    fn several_publish_the_same_at_once() {
+        let fixture = Fixture::new();
+        for epoch in 1..40 {
+            let prepared = [prepare(&fixture.sink("late"), 0, epoch, "ours")];
+            let (sinks, together) =
+                ([0, 1, 2, 3].map(|lease| fixture.leased("late", lease)), std::sync::Barrier::new(4));
+            std::thread::scope(|scope| {
+                for sink in &sinks {
+                    scope.spawn(|| {
+                        together.wait();
+                        sink.commit(&prepared).unwrap();
+                    });
+                }
+            });
+            assert_eq!(fixture.read(&format!("late-{}-00000-{epoch:08}.json", fixture.run)), "ours");
+        }
+        assert_eq!(fixture.names().len(), 39);
     }
 }

@@ -31,6 +31,7 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("DELETE /api/v1/join-tokens/{id}",                                      [204, 404, 404, 404, 404, 404, 404]),
     ("GET /metrics",                                                         [200, 404, 200, 200, 200, 404, 200]),
     ("GET /api/v1/audit",                                                    [200, 200, 200, 404, 404, 200, 200]),
+    ("POST /api/v1/audit/prune",                                             [200, 404, 404, 404, 404, 404, 404]),
     ("POST /api/v1/backup",                                                  [200, 404, 404, 404, 404, 404, 404]),
     ("GET /api/v1/tenants",                                                  [200, 200, 200, 200, 200, 200, 200]),
     ("POST /api/v1/tenants",                                                 [201, 403, 404, 404, 404, 404, 404]),
@@ -115,6 +116,7 @@ fn body(site: &Site, route: &str) -> (&'static str, Vec<u8>) {
             json(serde_json::json!({ "name": "tm-2", "request": crate::world::request().1 }))
         }
         "POST /api/v1/join-tokens" => json(serde_json::json!({ "seconds": 60 })),
+        "POST /api/v1/audit/prune" => json(serde_json::json!({ "before-checkpoint": site.checkpoint })),
         "POST /api/v1/tenants" => json(serde_json::json!({ "name": "fresh" })),
         "PATCH /api/v1/tenants/{tenant}" => json(serde_json::json!({ "suspended": false })),
         "PUT /api/v1/members/{principal}" => json(serde_json::json!({ "roles": ["auditor"] })),

@@ -197,6 +197,16 @@ async fn events_come_as_they_happen_and_go_on_where_they_ended() {
     let frame = resumed.frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(String::from_utf8(frame.to_vec()).unwrap().contains("id: 2\n"));
     assert_eq!(open(Some("x")).await.unwrap().status(), 400);
+    let path = "/api/v1/tenants/acme/jobs/late/events/stream";
+    for bad in ["seconds=0", "seconds=901", "seconds=x", "second=1"] {
+        assert_eq!(site.get("deployer", &format!("{path}?{bad}")).await.status, 400, "{bad}");
+    }
+    drop((body, resumed));
+    // One that is to last a second has an end of its own, whatever happens.
+    let request = Request::builder().uri(format!("{path}?seconds=1")).header(header::AUTHORIZATION, "Bearer deployer");
+    let bounded = site.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let text = bounded.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&text).contains("id: 2\n"));
 }
 
 #[tokio::test]
@@ -229,4 +239,30 @@ async fn a_tenants_auditor_reads_of_his_tenant_only() {
     assert_eq!((own.header("audit-whole"), own.header("audit-next")), ("false", all.header("audit-next")));
     let part = site.get("operators-auditor", "/api/v1/audit?after=2&limit=1").await;
     assert_eq!((part.text().lines().count(), part.header("audit-next")), (1, "3"));
+}
+
+#[tokio::test]
+async fn the_operator_cuts_the_audit_log_off_at_a_checkpoint() {
+    let site = Site::new().await;
+    let at = site.checkpoint;
+    let prune = |who: &'static str, body: Value| {
+        let site = &site;
+        async move { site.json(who, Method::POST, "/api/v1/audit/prune", &[], &body).await }
+    };
+    let (before, log) = (json!({ "before-checkpoint": at }), "/api/v1/audit?limit=1000");
+    assert_eq!(prune("operators-auditor", before.clone()).await.code(), "LG1102");
+    let nowhere = prune("operator", json!({ "before-checkpoint": at - 1 })).await;
+    assert_eq!((nowhere.status.as_u16(), nowhere.code()), (409, "LG1260".to_owned()));
+    let done = prune("operator", before.clone()).await.json();
+    assert_eq!((&done["sequence"], &done["removed"]), (&json!(at), &json!(at)));
+    let lines = site.get("operator", log).await.text();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["type"], &first["sequence"]), (&json!("checkpoint"), &json!(at)));
+    assert_eq!(format!("sha256:{}", first["hash"].as_str().unwrap()), done["hash"].as_str().unwrap());
+    let cut = lines.lines().find(|line| line.contains("\"detail_ask\":\"prune\"")).unwrap();
+    assert!(cut.contains("\"principal\":\"operator\"") && cut.contains(&format!("\"detail_before\":\"{at}\"")));
+    assert!(lines.contains("LG1260") && lines.contains("LG1102"), "what was refused is recorded: {lines}");
+    assert!(!site.get("admin", log).await.text().contains("checkpoint"), "a tenant has no chain");
+    let again = prune("operator", before).await;
+    assert_eq!((again.status.as_u16(), again.code()), (409, "LG1261".to_owned()));
 }
