@@ -1,6 +1,6 @@
 //! A real TaskManager in a process of its own: what is attacked.
 
-use super::jobmanager::JobManager;
+use super::jobmanager::{JobManager, PATIENCE};
 use super::papers::{DOMAIN, Operator};
 use crate::harness::service::Service;
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 /// Rows of the input.
 pub const ROWS: i64 = 10;
@@ -59,8 +60,13 @@ impl TaskManager {
         Self { folder, service }
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which must come by itself.
     pub fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while self.service.runs() {
+            assert!(begun.elapsed() < PATIENCE, "it does not end: {:#?}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
         self.service.end()
     }
 
