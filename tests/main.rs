@@ -14,3 +14,4 @@ mod inputs;
 mod jail;
 mod jobs;
 mod killed;
+mod packaging;
