@@ -52,6 +52,18 @@ impl From<event::Event> for Event {
     }
 }
 
+/// An event of the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is written field by field")]
+pub(super) struct Streamed {
+    /// The event's number; absent for `gap` and `gone`.
+    id: Option<String>,
+    /// Its kind, or `gap` or `gone`.
+    event: String,
+    /// An event as JSON; how many are missing for `gap`.
+    data: Option<String>,
+}
+
 /// Something that failed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -149,7 +161,8 @@ pub(super) async fn list_exceptions(
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/jobs/{job}/events/stream", tag = "jobs",
     params(("tenant" = String, Path), ("job" = String, Path), ("Last-Event-ID" = Option<u64>, Header),
         ("seconds" = Option<u16>, Query, minimum = 1, maximum = 900)),
-    responses((status = 200, description = "The stream", body = String, content_type = "text/event-stream")))]
+    responses((status = 200, description = "The stream, as the fields of each of its events", body = Streamed,
+        content_type = "text/event-stream")))]
 pub(super) async fn follow_events(
     State(api): State<Api>,
     call: Call,
