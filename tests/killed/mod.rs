@@ -44,7 +44,10 @@ fn torment<S: driver::Service>(begin: impl Fn(u32) -> S) {
 #[test]
 fn the_driver_sees_what_is_lost_and_what_is_half_done() {
     for (fault, is_loss) in [(store::Fault::Forget, true), (store::Fault::Halve, false)] {
-        let found = driver::torment(6, |round| store::Process::faulty(round, fault));
-        assert!(if is_loss { found.lost > 0 } else { found.diverged > 0 }, "{fault:?}: {found:?}");
+        // On a machine with much else to do, few kills may come before anything was done.
+        let found =
+            [6, 24, 96].map(|kills| move || driver::torment(kills, |round| store::Process::faulty(round, fault)));
+        let seen = |found: &driver::Found| if is_loss { found.lost > 0 } else { found.diverged > 0 };
+        assert!(found.into_iter().any(|torment| seen(&torment())), "{fault:?} is not seen");
     }
 }
