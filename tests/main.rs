@@ -15,3 +15,4 @@ mod inputs;
 mod jail;
 mod jobs;
 mod killed;
+mod packaging;

@@ -4,6 +4,7 @@
 
 use super::stage::{Delayed, Harmless, Site};
 use super::wire::{Answer, How, Request};
+use crate::harness::suite;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,9 @@ const GROUP: &str = "answers";
 /// The most bytes that a TaskManager may have more of in memory after all this than before, at its peak.
 const MEMORY: u64 = 256 << 20;
 
+/// The most bytes that it may take of one answer: of the largest bundle, and what the sockets between hold.
+const BYTES: u64 = (256 << 20) + (16 << 20);
+
 type Bad = Arc<dyn Fn(&Request, Answer) -> Answer + Send + Sync>;
 
 fn bad(bad: impl Fn(Answer) -> Answer + Send + Sync + 'static) -> Bad {
@@ -19,7 +23,7 @@ fn bad(bad: impl Fn(Answer) -> Answer + Send + Sync + 'static) -> Bad {
 }
 
 pub fn cases(site: &mut Site) {
-    let kinds: Vec<(&str, Bad)> = vec![
+    let mut kinds: Vec<(&str, Bad)> = vec![
         ("a body without end", bad(|honest| honest.with(vec![b' '; 1 << 20]).how(How::Endless(Duration::ZERO)))),
         ("nesting without end", bad(|honest| honest.with("[".repeat(1 << 20)))),
         ("another message", bad(|honest| honest.with("{\"hello\":[1,2,3]}"))),
@@ -34,7 +38,20 @@ pub fn cases(site: &mut Site) {
                 honest
             }),
         ),
-        ("a length that is not true", bad(|honest| honest.header("content-length", "18446744073709551615"))),
+        (
+            "an answer that breaks off",
+            bad(|honest| {
+                let head = "HTTP/1.1 200 OK\r\nlockgate-plane: 1.0\r\ncontent-length: 100000\r\n\r\n{";
+                honest.with(head).how(How::Raw)
+            }),
+        ),
+        (
+            "a length that overflows",
+            bad(|honest| {
+                let head = "HTTP/1.1 200 OK\r\nlockgate-plane: 1.0\r\ncontent-length: 99999999999999999999\r\n\r\n{}";
+                honest.with(head).how(How::Raw)
+            }),
+        ),
         (
             "two lengths",
             bad(|mut honest| {
@@ -57,6 +74,12 @@ pub fn cases(site: &mut Site) {
             }),
         ),
     ];
+    if suite::all() {
+        // As long as the TaskManager is patient.
+        kinds.push(("silence", bad(|honest| honest.how(How::Silence))));
+        kinds.push(("an answer byte by byte", bad(|honest| honest.how(How::Drip(Duration::from_secs(1))))));
+    }
+    site.jobmanager.plane.taken();
     let before = site.taskmanager.peak();
     for route in ["heartbeat", "trust", "bundles", "open", "claim", "commit"] {
         for (kind, bad) in &kinds {
@@ -74,6 +97,9 @@ pub fn cases(site: &mut Site) {
     let grown = site.taskmanager.peak().saturating_sub(before);
     let held = if grown <= MEMORY { Ok(()) } else { Err(format!("it grew by {} MiB", grown >> 20)) };
     site.note(GROUP, "memory of all this", format!("within {} MiB", MEMORY >> 20), held);
+    let most = site.jobmanager.plane.taken();
+    let taken = if most <= BYTES { Ok(()) } else { Err(format!("it took {} MiB of one answer", most >> 20)) };
+    site.note(GROUP, "bytes of one answer", format!("within {} MiB", BYTES >> 20), taken);
     site.case(GROUP, "reports are refused for ever", Harmless, |site, _| {
         site.lie_at("report", |_, _| Answer::problem(500, "LG0003"));
         Ok(())

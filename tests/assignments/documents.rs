@@ -1,7 +1,8 @@
 //! Who vouches: trust documents that are forged, of others, replayed, withheld or out of their time.
 
+use super::leases::held_at;
 use super::papers::{DAY, Operator, Tenant, audience, now, stranger};
-use super::stage::{Refused, Said, Site};
+use super::stage::{Harmless, Refused, Said, Site};
 use lockgate_core::Code;
 use lockgate_core::error::code;
 use lockgate_core::keys::{Role, SecretKey};
@@ -20,6 +21,7 @@ pub fn cases(site: &mut Site) {
     operator_roots(site);
     replayed(site);
     revoked(site);
+    while_it_runs(site);
 }
 
 /// Each document signed by whom it is not for.
@@ -334,7 +336,7 @@ fn replayed(site: &mut Site) {
             said.tenant.status.version += 1;
             run_first(site, said)?;
             site.jobmanager.change(|state| state.assignments.clear());
-            site.taskmanager.restart(|_| {});
+            site.taskmanager.restart();
             site.jobmanager.beats(1)?;
             said.documents = old;
             said.assignment.epoch += 1;
@@ -419,4 +421,54 @@ fn pardon(said: &mut Said) {
     root.revoked_digests.clear();
     root.version += 1;
     status.version += 1;
+}
+
+/// Revocations of a job that runs already.
+fn while_it_runs(site: &mut Site) {
+    /// Says that the job is revoked, by a status that `key` signs.
+    fn revoke(site: &Site, held: &Said, key: impl Fn(&Tenant) -> &SecretKey) -> Result<(), String> {
+        let mut status = held.tenant.status.clone();
+        status.version += 1;
+        status.revoked_jobs.push(held.assignment.job.name.clone());
+        status.root = Reference::of::<TenantRoot>(&held.documents.tenant_root).expect("a reference");
+        let tenant_status = sign(&status, key(&held.tenant));
+        let asked = site.jobmanager.change(|state| {
+            let documents = Documents { tenant_status, ..held.documents.clone() };
+            state.documents.insert(held.tenant.name.clone(), documents);
+            let mut assignment = held.assignment.clone();
+            assignment.documents += 1;
+            state.order(assignment);
+            state.asked(held.job(), "trust")
+        });
+        let again = |state: &super::jobmanager::State| (state.asked(held.job(), "trust") > asked).then_some(());
+        site.jobmanager.wait("a look at the new documents", again)
+    }
+    site.case(GROUP, "a revocation that nobody signed, while the job runs", Harmless, |site, said| {
+        let held = held_at(site, said, "claim")?;
+        revoke(site, &held, |_| Box::leak(Box::new(stranger())))?;
+        site.jobmanager.beats(3)?;
+        site.jobmanager.change(|state| state.lie = None);
+        let ended = site.jobmanager.end(held.job(), held.assignment.epoch)?;
+        if ended != Status::Finished {
+            return Err(format!("what ran ended as {ended:?}"));
+        }
+        site.rows_are_right(&held)?;
+        said.assignment.epoch += 1;
+        Ok(())
+    });
+    site.case(GROUP, "a revocation that the tenant signed, while the job runs", Harmless, |site, said| {
+        let held = held_at(site, said, "claim")?;
+        revoke(site, &held, |tenant| &tenant.keys.tenant_status)?;
+        let ended = site.jobmanager.end(held.job(), held.assignment.epoch)?;
+        let revoked = matches!(&ended, Status::Failed(failure) if failure.code == code::REVOKED.to_string());
+        if !revoked {
+            return Err(format!("what is revoked ended as {ended:?}"));
+        }
+        site.jobmanager.change(|state| state.lie = None);
+        // The tenant thinks otherwise, in a newer version.
+        said.tenant.status.version += 2;
+        said.documents = site.operator.documents(&said.tenant);
+        said.assignment.epoch += 1;
+        Ok(())
+    });
 }

@@ -1,6 +1,6 @@
 //! For how long: leases without end, silence, and answers that come when it is too late.
 //!
-//! This TaskManager lets nothing run for more than two seconds without word of the JobManager, whatever that says.
+//! This TaskManager lets nothing run for more than four seconds without word of the JobManager, whatever that says.
 
 use super::stage::{Delayed, Harmless, Said, Site};
 use super::wire::{Answer, How};
@@ -11,7 +11,7 @@ use lockgate_core::plane::{AuditHead, Status};
 const GROUP: &str = "leases";
 
 pub fn outcomes() -> Vec<Ended> {
-    let mut site = Site::start_with("max-lease = \"2 s\"");
+    let mut site = Site::start_with("max-lease = \"4 s\"");
     site.jobmanager.change(|state| state.lease_ms = u64::MAX);
     site.case(GROUP, "a lease without end, then silence", Delayed, |site, said| {
         let held = held_at(site, said, "claim")?;
@@ -23,7 +23,7 @@ pub fn outcomes() -> Vec<Ended> {
     });
     site.case(GROUP, "a lease without end, then refusals", Delayed, |site, said| {
         let held = held_at(site, said, "claim")?;
-        site.jobmanager.lie(|_, _| Answer::problem(503, "LG1066").header("lockgate-plane", "1.0"));
+        site.jobmanager.lie(|_, _| busy());
         nothing_runs(site)?;
         said.assignment.epoch = held.assignment.epoch + 1;
         site.lie_at("trust", |_, honest| honest.how(How::Silence));
@@ -35,11 +35,11 @@ pub fn outcomes() -> Vec<Ended> {
     site.ended
 }
 
-/// Has the job run up to where it asks `route`, which is not answered.
-fn held_at(site: &mut Site, said: &Said, route: &'static str) -> Result<Said, String> {
+/// Has the job run up to where it asks `route`, which is not answered with more than that it is to ask again.
+pub fn held_at(site: &mut Site, said: &Said, route: &'static str) -> Result<Said, String> {
     let package = said.package.clone();
     let held = site.said(super::documents::clone(&said.tenant), package, said.assignment.epoch);
-    site.lie_at(route, |_, honest| honest.how(How::Silence));
+    site.lie_at(route, |_, _| busy());
     site.say(&held);
     let asked = |state: &super::jobmanager::State| (state.asked(held.job(), route) > 0).then_some(());
     site.jobmanager.wait(&format!("a {route}"), asked)?;
@@ -47,6 +47,10 @@ fn held_at(site: &mut Site, said: &Said, route: &'static str) -> Result<Said, St
         return Err("nothing runs that could go on".into());
     }
     Ok(held)
+}
+
+fn busy() -> Answer {
+    Answer::problem(503, "LG1066").header("lockgate-plane", "1.0")
 }
 
 /// Says nothing any more, on no connection, until nothing runs.

@@ -42,6 +42,9 @@ impl Ledger {
 
     /// Begins a lease: what was claimed under the one before is free.
     pub fn lease(&mut self, epoch: u64) {
+        if self.epoch == epoch {
+            return;
+        }
         self.epoch = epoch;
         self.claims.clear();
         self.splits.values_mut().for_each(|state| state.claimed = None);

@@ -2,16 +2,12 @@
 
 use super::jobmanager::{JobManager, PATIENCE};
 use super::papers::{DOMAIN, Operator};
-use lockgate_executor::testing;
-use rustix::process::{Pid, Signal, kill_process};
+use crate::harness::service::Service;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// Rows of the input.
@@ -19,9 +15,7 @@ pub const ROWS: i64 = 10;
 
 pub struct TaskManager {
     pub folder: tempfile::TempDir,
-    child: Child,
-    log: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
+    service: Service,
 }
 
 impl TaskManager {
@@ -43,6 +37,7 @@ impl TaskManager {
         let text = format!(
             r#"
             name = "tm"
+            log-format = "json"
             slots = 4
             state = "state"
             cache = "cache"
@@ -61,49 +56,34 @@ impl TaskManager {
             jobmanager.url(),
         );
         fs::write(path("taskmanager.toml"), text).expect("a configuration");
-        let (child, log, reader) = spawn(folder.path());
-        Self { folder, child, log, reader: Some(reader) }
+        let service = start(folder.path());
+        Self { folder, service }
     }
 
-    /// Stops it.
-    pub fn stop(&mut self) -> ExitStatus {
-        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        }
-        self.ended()
-    }
-
-    /// Waits for its end.
+    /// Waits for its end, which must come by itself.
     pub fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("its end") {
-                break status;
-            }
+        while self.service.runs() {
             assert!(begun.elapsed() < PATIENCE, "it does not end: {:#?}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
+            std::thread::sleep(Duration::from_millis(10));
         }
-        status
+        self.service.end()
     }
 
-    /// Starts it again, with the state that it left; `change` may alter that first.
-    pub fn restart(&mut self, change: impl FnOnce(&Path)) {
-        self.stop();
-        change(self.folder.path());
-        let (child, log, reader) = spawn(self.folder.path());
-        (self.child, self.log, self.reader) = (child, log, Some(reader));
+    /// Stops it, and starts it again with the state that it left.
+    pub fn restart(&mut self) {
+        self.service.stop();
+        self.service = start(self.folder.path());
     }
 
     /// Whether it runs.
     pub fn runs(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+        self.service.runs()
     }
 
+    /// Its log, a line each.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.service.lines().iter().map(ToString::to_string).collect()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -131,39 +111,20 @@ impl TaskManager {
 
     /// The most bytes of memory that it ever held.
     pub fn peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.service.id())).unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or_default() << 10
     }
 
     /// Its executors and compilers: processes that it started and that are not gone.
     pub fn children(&self) -> usize {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.service.id())).into_iter().flatten();
         let of = |task: PathBuf| fs::read_to_string(task.join("children")).unwrap_or_default();
         tasks.map(|task| of(task.expect("a thread").path()).split_whitespace().count()).sum()
     }
 }
 
-impl Drop for TaskManager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-type Spawned = (Child, Arc<Mutex<Vec<String>>>, JoinHandle<()>);
-
-fn spawn(folder: &Path) -> Spawned {
-    let mut command = Command::new(testing::program());
-    command.args(["taskmanager", "--config"]).arg(folder.join("taskmanager.toml"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("lockgate, which is built beside the tests");
-    let log: Arc<Mutex<Vec<String>>> = Arc::default();
-    let (kept, errors) = (Arc::clone(&log), child.stderr.take().expect("its log"));
-    let reader = std::thread::spawn(move || {
-        for line in BufReader::new(errors).lines().map_while(Result::ok) {
-            kept.lock().unwrap().push(line);
-        }
-    });
-    (child, log, reader)
+fn start(folder: &Path) -> Service {
+    let config = folder.join("taskmanager.toml");
+    Service::start(&["taskmanager".as_ref(), "--config".as_ref(), config.as_os_str()])
 }

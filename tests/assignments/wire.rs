@@ -233,6 +233,9 @@ impl Shared {
         let mut stream = StreamOwned::new(connection, stream);
         let mut read = Vec::new();
         while let Some(request) = next(&mut stream, &mut read, &over) {
+            if over() {
+                return;
+            }
             let answer = (self.handler)(request);
             if over() || !self.say(&mut stream, &answer, &over) {
                 return;

@@ -209,7 +209,7 @@ const SCRIPT: &[Step] = &[
         job: "late-flights",
         process: "cluster/taskmanager.toml",
     },
-    Step::Refused { call: "submit {demo}/flights.lgb --detached --yes", code: "LG0418", exit: REFUSED },
+    Step::Refused { call: "submit {demo}/flights.lgb --detached --yes --restart", code: "LG0418", exit: REFUSED },
     Step::Prepare(&[
         "run {demo}/flights-2.lgb --trust {demo}/trust --domain demo.example --volume flights={demo}/flights --volume results={demo}/oracle",
     ]),

@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod guests;
 mod hostile;
+mod image;
 mod languages;
 mod process;
 mod steps;
@@ -68,6 +69,12 @@ const COMMANDS: &[Command] = &[
         summary: "kill the store at random points and say what was lost",
         help: || crash::HELP.into(),
         run: crash::run,
+    },
+    Command {
+        name: "image",
+        summary: "build the container image and run it as it is to be run",
+        help: || image::HELP.into(),
+        run: image::run,
     },
 ];
 

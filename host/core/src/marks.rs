@@ -98,6 +98,18 @@ impl Marks {
         self.job_mark(tenant, job).map(|mark| mark.release)
     }
 
+    /// Takes over what `other` has seen of the operator's documents and this has not. They are the same for all tenants: for who
+    /// keeps the marks of each tenant apart.
+    pub fn join_operator(&mut self, other: &Self) {
+        let newer = |held: &mut Option<Reference>, seen: Option<Reference>| {
+            if seen.is_some_and(|seen| held.is_none_or(|held| held.version < seen.version)) {
+                *held = seen;
+            }
+        };
+        newer(&mut self.operator_root, other.operator_root);
+        newer(&mut self.operator_status, other.operator_status);
+    }
+
     /// The bytes of the file: a line with a checksum, and JSON.
     ///
     /// # Errors

@@ -96,7 +96,7 @@ impl Control {
         // The tally lets no more than this through within an interval.
         let (refusals, refused) = mpsc::channel(tally::MAX_KINDS);
         tasks.spawn(keep_refusals(store, refused, stopped.clone()));
-        let dispatch = Arc::new(Dispatch::new(Arc::clone(&service), Arc::clone(service.fleet())));
+        let dispatch = Arc::new(Dispatch::new(Arc::clone(&service)));
         tasks.spawn(until(stopped.clone(), Keeper::over(Arc::clone(&dispatch)).run()));
         tasks.spawn(write_reports(Arc::clone(&dispatch), stopped.clone()));
         tasks.spawn(until(stopped, keep_house(Arc::clone(&dispatch))));
@@ -133,7 +133,8 @@ impl Control {
     /// # Errors
     /// `LG1054`.
     pub async fn plane(&self, limits: &Limits) -> Result<Option<(Plane, Router)>> {
-        Ok(Plane::bind(&self.service, limits).await?.map(|plane| (plane, plane::router(Arc::clone(&self.dispatch)))))
+        let plane = Plane::bind(&self.service, limits).await?;
+        Ok(plane.map(|plane| (plane, plane::router(Arc::clone(&self.dispatch)))))
     }
 
     /// Ends what goes on by itself; what was counted is recorded first, and all of the audit log signed last.

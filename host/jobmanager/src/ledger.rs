@@ -18,6 +18,8 @@ mod commit;
 mod cursor;
 mod open;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use crate::model::job::Job;
 use crate::model::{Kept, keys};

@@ -8,7 +8,8 @@
 //! - [`PublicKey`]: what is taken from a request for one
 //! - [`Identity`], [`Peer`]: who dials in
 //! - [`Fleet`]: what is known of TaskManagers in this process only
-//! - [`Dispatch`]: what they are told, and the routes by which they are
+//! - [`Dispatch`], [`router()`]: what they say and are told, and what of a job they may fetch and change
+//! - [`Mailboxes`]: what each is to be told
 
 mod answer;
 mod artefacts;

@@ -18,8 +18,11 @@ pub enum Quota {
     /// Sets quotas of a tenant; those that are not named stay as they are.
     Set {
         /// Such as `jobs=20` or `memory=8 GiB`; `jobs=` takes what was set away, so that the default counts.
-        #[arg(required = true, value_name = "KIND=VALUE", value_parser = super::remote::pair)]
+        #[arg(required_unless_present = "weight", value_name = "KIND=VALUE", value_parser = super::remote::pair)]
         quotas: Vec<(String, String)>,
+        /// How much the tenant counts beside others when they share the cluster: from 1 to 1,000; as `weight=N`.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        weight: Option<u32>,
         #[command(flatten)]
         target: Target,
     },
@@ -33,11 +36,13 @@ impl Quota {
                     let remote = target.open()?;
                     show(&remote.client.send(&Request::get(&remote.of_tenant(&["quota"])?)).await?.body, output);
                 }
-                Self::Set { quotas, target } => {
+                Self::Set { quotas, weight, target } => {
                     let remote = target.open()?;
                     let path = remote.of_tenant(&["quota"])?;
                     let now = remote.client.send(&Request::get(&path)).await?;
-                    let set = changed(&now.body, quotas)?;
+                    let weight = weight.map(|weight| ("weight".to_owned(), weight.to_string()));
+                    let quotas: Vec<_> = quotas.iter().cloned().chain(weight).collect();
+                    let set = changed(&now.body, &quotas)?;
                     let request = Request::put(&path).json(&json!({ "set": set })).if_match(now.etag.as_deref());
                     show(&remote.client.send(&request).await?.body, output);
                 }

@@ -117,7 +117,7 @@ impl Submit {
             confirm(self.yes, &format!("take {name} to version {to}, which newly touches {what}?"))?;
         }
         let mut body = json!({
-            "bundle": bundle.get("digest"), "fallback": self.fallback,
+            "bundle": bundle.get("digest"), "fallback": self.fallback, "restart": self.restart,
             "parallelism": self.parallelism, "fuel-per-second": self.fuel_per_second,
         });
         if let (true, Some(body)) = (!parameters.is_empty() || self.reset_parameters, body.as_object_mut()) {
@@ -128,21 +128,15 @@ impl Submit {
             body.insert("parameters".into(), json!(all));
         }
         let restarted = self.restart && standing.is_terminal();
-        let mut job = there;
-        if restarted {
-            job = unless_changed(remote, path, job, &Request::post(&format!("{path}/restart"))).await?.0;
-        }
         let request = Request::post(&format!("{path}/upgrade")).json(&body);
-        let (job, before) = unless_changed(remote, path, job, &request).await?;
+        let (job, before) = unless_changed(remote, path, there, &request).await?;
         let changed = job.etag != before;
-        let action = if changed {
-            "upgraded"
-        } else if restarted {
-            "restarted"
-        } else {
-            "unchanged"
+        let action = match (changed, restarted && from == to) {
+            (true, false) => "upgraded",
+            (true, true) => "restarted",
+            (false, _) => "unchanged",
         };
-        Ok((action, job, (changed || restarted).then_some(standing)))
+        Ok((action, job, changed.then_some(standing)))
     }
 }
 

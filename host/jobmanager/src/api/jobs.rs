@@ -179,6 +179,9 @@ pub(super) struct UpgradeJob {
     /// Whether it is an earlier version, which the present one names as a fallback.
     #[serde(default)]
     fallback: bool,
+    /// Whether it starts again if it has ended; without it what has ended is not upgraded.
+    #[serde(default)]
+    restart: bool,
     /// Values of parameters; those of before if absent.
     #[serde(default)]
     #[schema(value_type = Option<BTreeMap<String, String>>)]
@@ -365,8 +368,8 @@ pub(super) async fn upgrade_job(
     IfMatch(precondition): IfMatch,
     Input { value, .. }: Input<UpgradeJob>,
 ) -> Result<Response, Problem> {
-    let UpgradeJob { bundle, fallback, parameters, parallelism, fuel_per_second: fuel } = value;
-    let upgrade = Upgrade { bundle, fallback, parameters, parallelism, fuel };
+    let UpgradeJob { bundle, fallback, restart, parameters, parallelism, fuel_per_second: fuel } = value;
+    let upgrade = Upgrade { bundle, fallback, restart, parameters, parallelism, fuel };
     Ok(answer(&api, api.service.upgrade_job(&call, &tenant, &job, &upgrade, precondition).await?, true))
 }
 

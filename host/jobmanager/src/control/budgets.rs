@@ -6,12 +6,12 @@
 use crate::model::job::Job;
 use crate::reconcile::Phase;
 use lockgate_core::Name;
-use lockgate_core::placement::{JobId, Quota};
+use lockgate_core::placement::JobId;
 use std::collections::BTreeMap;
 
-/// Fuel a second for each slot, by job. Jobs of tenants without a quota of fuel, that have not said anything themselves, have
-/// no bound.
-pub(super) fn share(jobs: &BTreeMap<&Name, Vec<&Job>>, quotas: &BTreeMap<Name, Quota>) -> BTreeMap<JobId, u64> {
+/// Fuel a second for each slot, by job. `quotas` are those that are set; a job of another tenant has what it asked for, and no
+/// bound if that is nothing.
+pub(super) fn share(jobs: &BTreeMap<&Name, Vec<&Job>>, quotas: &BTreeMap<Name, u64>) -> BTreeMap<JobId, u64> {
     let mut shares = BTreeMap::new();
     for (tenant, jobs) in jobs {
         let holding = jobs.iter().filter_map(|job| {
@@ -24,7 +24,7 @@ pub(super) fn share(jobs: &BTreeMap<&Name, Vec<&Job>>, quotas: &BTreeMap<Name, Q
             })
         });
         let claims: Vec<Claim<'_>> = holding.collect();
-        let quota = quotas.get(*tenant).and_then(|quota| quota.fuel);
+        let quota = quotas.get(*tenant).copied();
         for (claim, fuel) in each(&claims, quota) {
             let id = JobId { tenant: claim.job.tenant.clone(), name: claim.job.name.clone() };
             shares.extend(fuel.map(|fuel| (id, fuel.max(1))));
@@ -60,4 +60,39 @@ fn each<'a, 'b>(claims: &'a [Claim<'b>], quota: Option<u64>) -> Vec<(&'a Claim<'
         shares.push((claim, Some(given)));
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::job::Job;
+    use crate::world::{World, name, viewer};
+
+    async fn job() -> Job {
+        let world = World::empty().await;
+        world.tenant("acme").await;
+        world.job("acme", "late").await;
+        world.service.job(&viewer("acme"), &name("acme"), &name("late")).await.unwrap().0.record
+    }
+
+    #[tokio::test]
+    async fn a_quota_is_shared_by_weight_and_what_one_leaves_the_others_have() {
+        let job = job().await;
+        let claim = |slots, weight, most| Claim { job: &job, slots, weight, most };
+        let given = |claims: &[Claim<'_>], quota| -> Vec<Option<u64>> {
+            let mut given: Vec<_> = each(claims, quota).into_iter().map(|(claim, fuel)| (claim.weight, fuel)).collect();
+            given.sort_unstable();
+            given.into_iter().map(|(_, fuel)| fuel).collect()
+        };
+        assert_eq!(given(&[claim(2, 1, None), claim(1, 2, None)], Some(400)), [Some(100), Some(200)]);
+        assert_eq!(given(&[claim(2, 1, Some(50)), claim(1, 2, None)], Some(400)), [Some(50), Some(300)]);
+        assert_eq!(given(&[claim(2, 1, None), claim(1, 2, Some(1_000))], Some(400)), [Some(100), Some(200)]);
+        assert_eq!(given(&[claim(2, 1, None), claim(1, 2, Some(7))], None), [None, Some(7)]);
+        assert_eq!(given(&[claim(u64::MAX, 1, None), claim(1, u64::MAX, None)], Some(u64::MAX)).len(), 2);
+        for quota in 0..200 {
+            let claims = [claim(3, 1, Some(20)), claim(2, 2, None), claim(1, 3, Some(5))];
+            let sum: u64 = each(&claims, Some(quota)).iter().map(|(claim, fuel)| fuel.unwrap() * claim.slots).sum();
+            assert!(sum <= quota, "{sum} of {quota} are given");
+        }
+    }
 }

@@ -8,11 +8,11 @@
 //! What TaskManagers are to run is laid into their mailboxes ([`crate::plane`]), always as a whole, and always as the look
 //! found it committed: what this look changes the next one tells, at once.
 
-use super::budgets;
+use super::budgets::share;
 use crate::fair_use::Kind;
 use crate::model::Kept;
 use crate::model::job::Job as Record;
-use crate::plane::{Dispatch, Fleet};
+use crate::plane::Dispatch;
 use crate::reconcile::{Execution, Facts, Failure, Goal, Job, Look, Order, Step, look};
 use crate::service::Service;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -50,6 +50,8 @@ pub struct Keeper {
     reviews: BTreeMap<Name, Review>,
     /// What could not be read and was told.
     pub(super) reported: BTreeSet<String>,
+    /// Jobs whose records could not be read in this look.
+    unknown: BTreeSet<JobId>,
 }
 
 /// When a tenant's jobs were last held against its documents.
@@ -68,20 +70,15 @@ struct Review {
 impl Keeper {
     /// One without TaskManagers that has looked at nothing yet.
     pub fn new(service: Arc<Service>) -> Self {
-        let fleet = Arc::new(Fleet::new(service.millis()));
-        Self::over(Arc::new(Dispatch::new(service, fleet)))
+        Self::over(Arc::new(Dispatch::new(service)))
     }
 
     /// One that tells TaskManagers what to run, and has looked at nothing yet.
     pub fn over(dispatch: Arc<Dispatch>) -> Self {
-        let facts = Facts { started: dispatch.fleet().started(), ..Facts::default() };
         let service = Arc::clone(dispatch.service());
-        Self { service, dispatch, facts, looked: Duration::ZERO, reviews: BTreeMap::new(), reported: BTreeSet::new() }
-    }
-
-    /// What TaskManagers say of themselves.
-    pub fn fleet(&self) -> &Fleet {
-        self.dispatch.fleet()
+        let facts = Facts { started: service.fleet().started(), ..Facts::default() };
+        let (reviews, reported, unknown) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { service, dispatch, facts, looked: Duration::ZERO, reviews, reported, unknown }
     }
 
     /// Looks whenever something was changed or time has passed, until it is dropped.
@@ -120,13 +117,14 @@ impl Keeper {
         for kept in &records {
             by_tenant.entry(&kept.record.tenant).or_default().push(&kept.record);
         }
-        let (mut quotas, mut suspended) = (BTreeMap::new(), BTreeSet::new());
+        let (mut quotas, mut budgets, mut suspended) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         self.reviews.retain(|tenant, _| by_tenant.contains_key(tenant));
         let mut unreadable = BTreeSet::new();
         for (tenant, jobs) in &by_tenant {
             match self.look_at(tenant, jobs).await {
-                Ok((quota, is_active)) => {
+                Ok((quota, fuel, is_active)) => {
                     quotas.insert((*tenant).clone(), quota);
+                    budgets.extend(fuel.map(|fuel| ((*tenant).clone(), fuel)));
                     if !is_active {
                         suspended.insert((*tenant).clone());
                     }
@@ -140,20 +138,23 @@ impl Keeper {
         }
         let all = self.reviews.values().flat_map(|review| &review.refused);
         self.facts.refused = all.map(|(job, failure)| (job.clone(), failure.clone())).collect();
-        let fuel = budgets::share(&by_tenant, &quotas);
-        let readable = records.iter().filter(|kept| !unreadable.contains(&kept.record.tenant));
-        let jobs: Vec<Job> = readable.map(|kept| job(kept, &suspended)).collect();
+        let fuel = share(&by_tenant, &budgets);
+        let readable: Vec<&Kept<Record>> =
+            records.iter().filter(|kept| !unreadable.contains(&kept.record.tenant)).collect();
+        let jobs: Vec<Job> = readable.iter().map(|kept| job(kept, &suspended)).collect();
         self.note_strangers(&jobs);
         let now = self.service.millis();
         let Look { steps, waiting, next } = look(&jobs, &self.facts, &quotas, self.dispatch.settings(), now);
         self.service.note_waiting(waiting);
-        let by_id: BTreeMap<JobId, &Record> = records.iter().map(|kept| (id(&kept.record), &kept.record)).collect();
+        let by_id: BTreeMap<JobId, &Record> = readable.iter().map(|kept| (id(&kept.record), &kept.record)).collect();
         let mut commits = Vec::new();
         for step in steps {
             match step {
                 Step::Tell { taskmanager, orders } => {
                     let assignments = self.assignments(&taskmanager, orders, &by_id, &fuel);
-                    self.dispatch.mailboxes().put(&taskmanager, assignments);
+                    // Of what could not be read it is not known that it is to end.
+                    let stays = |job: &JobId| unreadable.contains(&job.tenant) || self.unknown.contains(job);
+                    self.dispatch.mailboxes().put(&taskmanager, assignments, stays);
                 }
                 Step::Commit { job, revision, execution } => commits.push((job, revision, *execution)),
             }
@@ -238,6 +239,7 @@ impl Keeper {
     /// The jobs whose records can be read. One that cannot is told once, and is as good as not there: no step is made of what
     /// is not known, and the others go on.
     async fn load(&mut self) -> Result<Vec<Kept<Record>>> {
+        self.unknown.clear();
         let (mut records, mut after) = (Vec::new(), None);
         while records.len() < MAX_JOBS {
             let found = self.service.jobs_to_reconcile(after.as_ref(), PAGE).await?;
@@ -246,17 +248,26 @@ impl Keeper {
             for (key, kept) in found {
                 match kept {
                     Ok(kept) => records.push(kept),
-                    Err(error) => self.report(key.to_string(), &error),
+                    Err(error) => {
+                        self.report(key.to_string(), &error);
+                        let [_, tenant, name] = &key.parts()[..] else { continue };
+                        let id = Name::new(tenant).ok().zip(Name::new(name).ok());
+                        self.unknown.extend(id.map(|(tenant, name)| JobId { tenant, name }));
+                    }
                 }
             }
         }
         Ok(records)
     }
 
-    /// A tenant's quota and whether its jobs may run, after they were held against its documents.
-    async fn look_at(&mut self, tenant: &Name, jobs: &[&Record]) -> Result<(Quota, bool)> {
+    /// A tenant's quota, what is set of its fuel, and whether its jobs may run, after they were held against its documents.
+    async fn look_at(&mut self, tenant: &Name, jobs: &[&Record]) -> Result<(Quota, Option<u64>, bool)> {
         self.review(tenant, jobs).await?;
-        Ok((self.quota(tenant).await?, self.service.is_active(tenant).await?))
+        let quota = self.service.quota_of(tenant).await?;
+        let of = |kind| Some(quota.get(kind));
+        let (slots, memory, fuel) = (of(Kind::Slots), of(Kind::Memory), of(Kind::FuelPerSecond));
+        let known = Quota { slots, memory, fuel, weight: quota.weight() };
+        Ok((known, quota.own(Kind::FuelPerSecond), self.service.is_active(tenant).await?))
     }
 
     /// Says once, not at every look, what cannot be read and is left out.
@@ -265,12 +276,6 @@ impl Keeper {
             tracing::error!(what, %error, "what is left out cannot be read; the others go on");
             self.reported.insert(what);
         }
-    }
-
-    async fn quota(&self, tenant: &Name) -> Result<Quota> {
-        let quota = self.service.quota_of(tenant).await?;
-        let of = |kind| Some(quota.get(kind));
-        Ok(Quota { slots: of(Kind::Slots), memory: of(Kind::Memory), fuel: of(Kind::FuelPerSecond), weight: 1 })
     }
 
     /// Holds a tenant's jobs against its documents: all if those have changed or time has passed, else the new ones.

@@ -98,11 +98,11 @@ async fn a_job_says_what_it_waits_for() {
     };
     let at = world.now().into();
     let mut observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
-    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed.clone()));
+    world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed.clone()));
     keeper.round().await.unwrap();
     assert_eq!(world.service.waits_for(&job(&world, "late").await), Some(Waits::Volumes));
     observed.offer.volumes.insert(name("results"));
-    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed));
+    world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed));
     let none = [(crate::fair_use::Kind::Slots, 0)].into();
     world.service.set_quota(&operator(), &name("acme"), &none, Precondition::Unstated).await.unwrap();
     keeper.round().await.unwrap();
@@ -130,7 +130,7 @@ async fn a_job_waits_for_its_tenants_quota_of_fuel() {
     let mut keeper = Keeper::new(Arc::clone(&world.service));
     let at = world.now().into();
     let observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
-    keeper.fleet().update(&name("t1"), |seen| *seen = Some(observed));
+    world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed));
     let set = async |fuel, precondition| {
         let values = [(crate::fair_use::Kind::FuelPerSecond, fuel)].into();
         world.service.set_quota(&operator(), &name("acme"), &values, precondition).await.unwrap();
@@ -212,7 +212,14 @@ async fn what_an_upgrade_newly_touches_is_audited_and_followed() {
     second.envelope.sign(&keys(&name("acme")).signer).unwrap();
     let bundle = world.upload("acme", "late", &second).await;
     let (acme, late) = (name("acme"), name("late"));
-    let upgrade = Upgrade { bundle: Some(bundle), fallback: false, parameters: None, parallelism: None, fuel: None };
+    let upgrade = Upgrade {
+        bundle: Some(bundle),
+        fallback: false,
+        restart: false,
+        parameters: None,
+        parallelism: None,
+        fuel: None,
+    };
     world.service.upgrade_job(&deployer("acme"), &acme, &late, &upgrade, Precondition::Unstated).await.unwrap();
     let events = audited(&world).await;
     let upgraded = events.iter().find(|event| event.action == "upgrade-jobs").unwrap();
@@ -235,7 +242,8 @@ async fn back_goes_only_what_the_version_in_place_names_as_a_fallback() {
     let second = signed(draft.package(Some(&first)).unwrap());
     let (old, new) = (Digest::of(&first.to_bytes().unwrap()), world.upload("acme", "late", &second).await);
     let take = |bundle, fallback| {
-        let upgrade = Upgrade { bundle: Some(bundle), fallback, parameters: None, parallelism: None, fuel: None };
+        let upgrade =
+            Upgrade { bundle: Some(bundle), fallback, restart: false, parameters: None, parallelism: None, fuel: None };
         let (acme, late, world) = (name("acme"), name("late"), &world);
         async move {
             let any = Precondition::Unstated;

@@ -34,6 +34,9 @@ macro_rules! kinds {
     };
 }
 
+/// The most that a tenant counts beside others.
+const MAX_WEIGHT: u32 = 1_000;
+
 enum Unit {
     Bytes,
     Count,
@@ -58,6 +61,8 @@ kinds! {
     Tokens "tokens", Count, 500;
     /// Requests a second, of all its principals together.
     RequestsPerSecond "requests-per-second", Count, 200;
+    /// No bound, but how much the tenant counts beside others when they share the cluster: from 1 to 1,000.
+    Weight "weight", Count, 1;
 }
 
 /// What a tenant may have: where nothing is set, the default counts.
@@ -79,6 +84,11 @@ impl Quota {
     /// The value of a quota that is set here, without any default.
     pub fn own(&self, kind: Kind) -> Option<u64> {
         self.0.get(&kind).copied()
+    }
+
+    /// How much the tenant counts beside others.
+    pub fn weight(&self) -> u32 {
+        u32::try_from(self.get(Kind::Weight)).unwrap_or(u32::MAX).clamp(1, MAX_WEIGHT)
     }
 
     /// Sets one.
@@ -188,6 +198,11 @@ mod tests {
         let both = own.or(&default);
         assert_eq!((both.get(Kind::Jobs), both.get(Kind::Slots)), (0, 4));
         assert_eq!(both.get(Kind::Memory), Kind::Memory.default_value());
+        assert_eq!((own.weight(), both.weight()), (1, 1));
+        for (set, counts) in [(0, 1), (7, 7), (u64::MAX, MAX_WEIGHT)] {
+            own.set(Kind::Weight, set);
+            assert_eq!(own.weight(), counts);
+        }
     }
 
     #[test]

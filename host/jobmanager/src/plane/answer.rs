@@ -1,16 +1,16 @@
 //! Messages of the plane as bodies: read within a bound, answered as JSON or as a problem with its code.
 
 use super::Peer;
+use crate::api::Problem;
 use crate::server::{BodyLimit, refusal_in};
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use lockgate_core::error::code;
-use lockgate_core::{Code, Error, Result};
+use lockgate_core::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 /// From how many bytes on a body is decoded on a thread that may block.
 const LARGE: usize = 256 << 10;
@@ -55,48 +55,16 @@ impl<T: Serialize> IntoResponse for Answer<T> {
             serde_json::to_vec(&value).map_err(|error| Error::new(code::INTERNAL, format!("an answer: {error}")))
         });
         match body {
-            Ok(body) => json_response(StatusCode::OK, "application/json", body),
-            Err(error) => refusal(&error),
+            Ok(body) => json(body),
+            Err(error) => Problem(error).into_response(),
         }
     }
 }
 
-/// An error as an answer.
-pub(super) fn refusal(error: &Error) -> Response {
-    let status = status(error.code());
-    if status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(%error, "a request on the plane failed");
-    }
-    let body = json!({
-        "type": format!("https://lockgate.dev/errors#{}", error.code().to_string().to_lowercase()),
-        "title": error.code().title(),
-        "status": status.as_u16(),
-        "code": error.code().to_string(),
-        "detail": error.cause(),
-        "help": error.help_text(),
-    });
-    let mut response = json_response(status, "application/problem+json", body.to_string().into_bytes());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
-fn json_response(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response {
-    let mut response = (status, body).into_response();
+fn json(body: Vec<u8>) -> Response {
+    let mut response = body.into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn status(code: Code) -> StatusCode {
-    match code {
-        code::PLANE_MESSAGE => StatusCode::BAD_REQUEST,
-        code::PLANE_REFUSED => StatusCode::FORBIDDEN,
-        code::FENCED | code::LEDGER_CONFLICT | code::INPUT_CHANGED | code::LEDGER_FULL => StatusCode::CONFLICT,
-        code::NOT_PLACED => StatusCode::NOT_FOUND,
-        code::CONFLICT => StatusCode::SERVICE_UNAVAILABLE,
-        code => crate::server::status(code),
-    }
 }

@@ -1,8 +1,9 @@
 //! Trust documents and bundles, for TaskManagers on which something of them is placed by a committed record.
 
 use super::Peer;
-use super::answer::{Answer, refusal};
+use super::answer::Answer;
 use super::dispatch::Dispatch;
+use crate::api::Problem;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -58,7 +59,7 @@ pub(super) async fn bundle(
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
             response
         }
-        Err(error) => refusal(&error),
+        Err(error) => Problem(error).into_response(),
     }
 }
 

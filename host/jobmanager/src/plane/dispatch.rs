@@ -3,16 +3,15 @@
 use super::heartbeat::heartbeat;
 use super::mailbox::Mailboxes;
 use super::report::{Meters, report};
-use super::{Fleet, answer, artefacts, ledger};
+use super::{Fleet, artefacts, ledger};
 use crate::ledger::Ledger;
 use crate::reconcile::Settings;
 use crate::service::Service;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use lockgate_core::error::code;
+use lockgate_core::Name;
 use lockgate_core::plane::path;
-use lockgate_core::{Error, Name};
 use std::sync::Arc;
 
 /// What the JobManager tells TaskManagers and hears of them.
@@ -27,13 +26,15 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Over a service, for the TaskManagers of `fleet`.
-    pub fn new(service: Arc<Service>, fleet: Arc<Fleet>) -> Self {
+    /// Over a service.
+    pub fn new(service: Arc<Service>) -> Self {
+        let fleet = Arc::clone(service.fleet());
+        let settings = service.plane().map_or_else(Settings::default, |(_, plane)| Settings::with_lease(plane.lease));
         Self {
             mailboxes: Mailboxes::new(fleet.started()),
             ledger: Ledger::new(service.records().clone(), service.clock()),
             meters: Meters::default(),
-            settings: service.plane().map_or_else(Settings::default, |(_, plane)| Settings::with_lease(plane.lease)),
+            settings,
             service,
             fleet,
         }
@@ -90,7 +91,6 @@ pub fn router(dispatch: Arc<Dispatch>) -> Router {
         .route(path::COMMIT, post(ledger::commit))
         .route(path::RELEASE, post(ledger::release))
         .route(path::REPORT, post(report))
-        .fallback(|| async { answer::refusal(&Error::new(code::NOT_FOUND, "there is no such route")) })
         // Every route has a bound of its own.
         .layer(DefaultBodyLimit::disable())
         .with_state(dispatch)

@@ -5,6 +5,7 @@ use super::dispatch::Dispatch;
 use super::mailbox::Standing;
 use super::{About, Peer};
 use crate::audit::Event;
+use crate::model::{self, keys};
 use crate::reconcile::{self, Observed};
 use crate::service::Change;
 use axum::extract::{Request, State};
@@ -69,13 +70,13 @@ impl Dispatch {
                 tracing::debug!(taskmanager = %name, sequence, "a heartbeat was overtaken by a later one")
             }
             Standing::Newest { first } => {
-                self.note(peer, &heartbeat);
+                self.note(peer, &heartbeat).await?;
                 if first {
                     self.note_walls(peer, &heartbeat.offer.missing_walls).await;
                 }
             }
             Standing::Returned => {
-                self.note(peer, &heartbeat);
+                self.note(peer, &heartbeat).await?;
                 self.note_two(peer).await;
             }
         }
@@ -105,9 +106,12 @@ impl Dispatch {
     }
 
     /// Makes facts of what a TaskManager says.
-    fn note(&self, peer: &Peer, heartbeat: &Heartbeat) {
+    async fn note(&self, peer: &Peer, heartbeat: &Heartbeat) -> Result<()> {
         let (name, now) = (&peer.name, self.service.millis());
-        let offer = |state| TaskManager {
+        // In which state it is the operator says.
+        let record = self.service.records().get::<model::taskmanager::TaskManager>(&keys::taskmanager(name)).await?;
+        let state = record.map_or(Availability::Lost, |kept| kept.record.state.availability());
+        let offer = TaskManager {
             name: name.clone(),
             state,
             slots: heartbeat.offer.slots,
@@ -119,10 +123,8 @@ impl Dispatch {
         let mut is_news = true;
         self.fleet.update(name, |seen| {
             let before = seen.take();
-            // In which state it is the operator says.
-            let state = before.as_ref().map_or(Availability::Active, |before| before.offer.state);
             let told = before.as_ref().map_or(started, |before| before.told);
-            let now = Observed { offer: offer(state), heard: now, told, tasks };
+            let now = Observed { offer, heard: now, told, tasks };
             is_news = before.is_none_or(|before| {
                 let same = before.offer == now.offer && is_same(&before.tasks, &now.tasks);
                 !same || now.heard.since(before.heard) > silence || before.heard <= started
@@ -135,6 +137,7 @@ impl Dispatch {
         if is_news {
             self.mailboxes.ring();
         }
+        Ok(())
     }
 
     async fn note_walls(&self, peer: &Peer, missing: &[String]) {

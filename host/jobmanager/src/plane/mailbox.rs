@@ -4,6 +4,7 @@
 //! differs. Revisions begin with the time at which this process started, so that one of a former process is another one.
 //! A box is shut while its TaskManager is silent: what the keeper then takes to have ended is not renewed behind its back.
 
+use lockgate_core::placement::JobId;
 use lockgate_core::plane::Assignment;
 use lockgate_core::{Name, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};
@@ -125,10 +126,13 @@ impl Mailboxes {
         })
     }
 
-    /// Lays in all that a TaskManager is to run; nothing happens if it is what lies there.
-    pub(crate) fn put(&self, name: &Name, assignments: Vec<Assignment>) {
+    /// Lays in all that a TaskManager is to run; nothing happens if it is what lies there. What lies there of jobs for which
+    /// `stays` holds stays.
+    pub(crate) fn put(&self, name: &Name, mut assignments: Vec<Assignment>, stays: impl Fn(&JobId) -> bool) {
         self.with(|inner| {
             let Some(own) = inner.boxes.get_mut(name) else { return };
+            let before = own.assignments.iter().flatten();
+            assignments.extend(before.filter(|assignment| stays(&assignment.job)).cloned());
             if own.assignments.as_ref() == Some(&assignments) {
                 return;
             }

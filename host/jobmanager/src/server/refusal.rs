@@ -154,7 +154,7 @@ pub fn status(code: Code) -> StatusCode {
         code::FORBIDDEN | code::NO_ROLE | code::AUTHORIZATION_SERVICE | code::TENANT_INACTIVE | code::PLANE_REFUSED => {
             StatusCode::FORBIDDEN
         }
-        code::NOT_FOUND | code::NO_TASKMANAGER => StatusCode::NOT_FOUND,
+        code::NOT_FOUND | code::NO_TASKMANAGER | code::NOT_PLACED => StatusCode::NOT_FOUND,
         code::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
         code::PRECONDITION_FAILED => StatusCode::PRECONDITION_FAILED,
         code::PRECONDITION_REQUIRED => StatusCode::PRECONDITION_REQUIRED,
@@ -168,7 +168,11 @@ pub fn status(code: Code) -> StatusCode {
         | code::JOB_ENDED
         | code::JOB_TRANSITION
         | code::NAME_TAKEN
-        | code::NO_PLANE => StatusCode::CONFLICT,
+        | code::NO_PLANE
+        | code::FENCED
+        | code::LEDGER_CONFLICT
+        | code::LEDGER_FULL
+        | code::INPUT_CHANGED => StatusCode::CONFLICT,
         code::PLANE_VERSION => StatusCode::UPGRADE_REQUIRED,
         code::IDEMPOTENCY_MISMATCH | code::UNNAMED_DOCUMENT | code::NOT_A_JOB | code::CERTIFICATE_REQUEST => {
             StatusCode::UNPROCESSABLE_ENTITY

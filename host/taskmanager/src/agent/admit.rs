@@ -116,6 +116,14 @@ impl Admitter {
 
     /// Fetches a tenant's documents and learns from them.
     async fn refresh(self: &Arc<Self>, tenant: &Name) -> Result<()> {
+        match self.refresh_once(tenant).await {
+            // Another tenant's documents may have brought something newer of the operator's meanwhile.
+            Err(error) if error.code() == code::ROLLBACK => self.refresh_once(tenant).await,
+            refreshed => refreshed,
+        }
+    }
+
+    async fn refresh_once(self: &Arc<Self>, tenant: &Name) -> Result<()> {
         let known = self.known(tenant);
         let mut held = known.lock().await;
         let from = client::path(path::TRUST, &[("tenant", tenant.as_str())]);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `identity` | key, certificate, the plane's authority, name and domain |
 //! | `marks/TENANT` | what was seen of a tenant's trust documents |
+//! | `operator` | what was seen of the operator's trust documents |
 //! | `tenants` | for which tenants there are marks, so that a file that is gone is missed |
 //! | `time` | the latest time that was seen |
 //! | `witness`, `witness.log` | the end of the audit log, and what was ever told of it |

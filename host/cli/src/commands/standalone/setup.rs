@@ -143,12 +143,22 @@ impl Layout {
     /// # Errors
     /// What the verbs say.
     pub async fn give_trust(&self, of: &Standalone) -> Result<()> {
-        let folder = self.trust_folder(of);
-        let (folder, status) = (text(&folder)?, self.keys().1);
+        let (folder, status) = (self.trust_folder(of), self.keys().1);
         if of.trust.is_none() {
-            self.call(&["trust", "operator-status", "--dir", folder, "--key", text(&status)?]).await?;
+            self.call(&["trust", "operator-status", "--dir", text(&folder)?, "--key", text(&status)?]).await?;
         }
-        self.call(&["trust", "upload", folder]).await
+        // Policies are of tenants, which may not be there yet: those are for whoever makes them.
+        let failed = |error: std::io::Error| files::failed(&folder, &error);
+        let mut own = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if name.starts_with("operator-") && name.ends_with(".json") {
+                own.push(path);
+            }
+        }
+        let own = own.iter().map(|path| text(path)).collect::<Result<Vec<_>>>()?;
+        self.call(&[&["trust", "upload"][..], &own].concat()).await
     }
 
     /// Makes a token with which the TaskManager joins, unless it has joined.

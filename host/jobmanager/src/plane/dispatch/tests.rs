@@ -6,7 +6,9 @@ mod reports;
 use super::*;
 use crate::control::Keeper;
 use crate::model::job::Job;
+use crate::model::{self, taskmanager};
 use crate::plane::Peer;
+use crate::service::Change;
 use crate::service::changes::Precondition;
 use crate::service::jobs::{Ask, Upgrade};
 use crate::world::{World, deployer, draft, keys, name, viewer};
@@ -37,6 +39,16 @@ pub(crate) struct FakeTaskManager {
 
 pub(crate) type Refused = (StatusCode, String);
 
+/// Makes a TaskManager one that has joined.
+async fn enlist(world: &World, peer: &str, state: taskmanager::State) {
+    let joined = world.now();
+    let (certificates, joined_by) = (Vec::new(), "a-token".to_owned());
+    let record = taskmanager::TaskManager { name: name(peer), joined, joined_by, state, certificates };
+    let mut change = Change::default();
+    change.set(model::keys::taskmanager(&name(peer)), &record).unwrap();
+    world.service.records().commit(change).await.unwrap();
+}
+
 pub(crate) async fn send<T: DeserializeOwned>(
     router: Router,
     peer: &Name,
@@ -60,14 +72,16 @@ impl Cluster {
     pub async fn new() -> Self {
         let world = World::empty().await;
         world.tenant("acme").await;
+        for peer in ["t1", "t2"] {
+            enlist(&world, peer, taskmanager::State::Active).await;
+        }
         let (dispatch, keeper) = Self::over(Arc::clone(&world.service));
         world.pass(1);
         Self { world, dispatch, keeper }
     }
 
     fn over(service: Arc<Service>) -> (Arc<Dispatch>, Keeper) {
-        let fleet = Arc::new(Fleet::new(service.millis()));
-        let dispatch = Arc::new(Dispatch::new(service, fleet));
+        let dispatch = Arc::new(Dispatch::new(service));
         (Arc::clone(&dispatch), Keeper::over(dispatch))
     }
 
@@ -166,6 +180,10 @@ pub(crate) fn late() -> JobId {
 #[tokio::test]
 async fn a_job_is_told_with_all_that_it_needs_and_driven_to_its_end() {
     let mut cluster = Cluster::new().await;
+    let fuel = [(crate::fair_use::Kind::FuelPerSecond, 3_200)].into();
+    let operator = crate::world::operator();
+    let set = cluster.world.service.set_quota(&operator, &name("acme"), &fuel, Precondition::Unstated).await;
+    set.unwrap();
     let package = cluster.world.job("acme", "late").await;
     let (mut t1, mut t2) = (FakeTaskManager::new("t1", 3), FakeTaskManager::new("t2", 3));
     assert_eq!(cluster.beat(&mut t1).await.unwrap_err(), (StatusCode::SERVICE_UNAVAILABLE, "LG1066".to_owned()));
@@ -180,8 +198,8 @@ async fn a_job_is_told_with_all_that_it_needs_and_driven_to_its_end() {
     assert_eq!((&a.job, a.epoch, a.id.as_str()), (&late(), job.execution.epoch, job.id.as_str()));
     assert_eq!((a.bundle, a.release), (job.deployment.bundle, package.release().unwrap()));
     assert!(a.documents > 0 && !a.drain && a.fallback_of.is_none() && one.lease_ms == 30_000);
-    // The tenant's quota, shared by four slots.
-    assert_eq!(a.fuel_per_second, Some(5_000_000_000));
+    // What each of the 32 slots may use that the tenant may have.
+    assert_eq!(a.fuel_per_second, Some(100));
     t1.obey(&one);
     t2.obey(&two);
     t2.say(&Status::Starting);
@@ -414,7 +432,8 @@ async fn a_fallback_is_told_with_what_it_falls_back_from() {
     second.envelope.sign(&keys(&name("acme")).signer).unwrap();
     let new = cluster.world.upload("acme", "late", &second).await;
     for (bundle, fallback) in [(new, false), (old.bundle, true)] {
-        let upgrade = Upgrade { bundle: Some(bundle), fallback, parameters: None, parallelism: None, fuel: None };
+        let upgrade =
+            Upgrade { bundle: Some(bundle), fallback, restart: false, parameters: None, parallelism: None, fuel: None };
         let (acme, late, any) = (name("acme"), name("late"), Precondition::Unstated);
         cluster.world.service.upgrade_job(&deployer("acme"), &acme, &late, &upgrade, any).await.unwrap();
         for _ in 0..3 {
@@ -429,6 +448,24 @@ async fn a_fallback_is_told_with_what_it_falls_back_from() {
             assert_eq!(cluster.router().oneshot(request).await.unwrap().status(), StatusCode::OK);
         }
     }
+}
+
+#[tokio::test]
+async fn the_operator_says_what_may_be_placed_and_how_much_a_tenant_counts() {
+    let (mut cluster, mut t1) = Cluster::running("late", 4).await;
+    enlist(&cluster.world, "t1", taskmanager::State::Cordoned).await;
+    assert!(cluster.beat(&mut t1).await.unwrap().cordoned);
+    cluster.rounds().await;
+    assert_eq!(cluster.beat(&mut t1).await.unwrap().assignments.len(), 1, "what is there stays");
+    enlist(&cluster.world, "t1", taskmanager::State::Draining).await;
+    for _ in 0..3 {
+        cluster.step(&mut t1).await;
+    }
+    assert!(cluster.beat(&mut t1).await.unwrap().assignments.is_empty());
+    let weight = [(crate::fair_use::Kind::Weight, 7)].into();
+    let (service, acme) = (&cluster.world.service, name("acme"));
+    service.set_quota(&crate::world::operator(), &acme, &weight, Precondition::Unstated).await.unwrap();
+    assert_eq!(service.quota_of(&acme).await.unwrap().weight(), 7);
 }
 
 #[tokio::test]

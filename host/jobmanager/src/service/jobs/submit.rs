@@ -50,6 +50,8 @@ pub struct Upgrade {
     pub bundle: Option<Digest>,
     /// Whether it is an earlier one that the present one names as a fallback.
     pub fallback: bool,
+    /// Whether the job starts again if it has ended.
+    pub restart: bool,
     /// Values of parameters; those of before if none.
     pub parameters: Option<BTreeMap<Name, String>>,
     /// Slots; as many as before, within what is signed, if none.
@@ -179,9 +181,14 @@ impl Service {
         let kept = self.existing(tenant, name, resource).await?;
         precondition.require(kept.revision)?;
         let mut job = kept.record.clone();
+        let again = !job.counts() && upgrade.restart;
+        if again {
+            self.allow(call, Action::RestartJobs, resource).await?;
+            (job.wanted.run, job.wanted.goal) = (job.execution.run.saturating_add(1), Goal::Run);
+        }
         if !job.counts() || job.wanted.goal != Goal::Run {
             let cause = format!("job {name} is {} or about to end: it cannot be upgraded", job.state());
-            return Err(Error::new(code::WRONG_STATE, cause).help("restart it first, or create it anew"));
+            return Err(Error::new(code::WRONG_STATE, cause).help("let it start again with this, or create it anew"));
         }
         let digest = upgrade.bundle.unwrap_or(job.deployment.bundle);
         let at = Resource::of(tenant.clone(), "bundle").named(digest.to_string());
@@ -194,7 +201,8 @@ impl Service {
         let plan = check_settings(&bundle.record, &parameters)?;
         let mut change = Change::default();
         let event = self.done(call, Action::UpgradeJobs, resource);
-        let mut text = format!("{} changes settings", call.caller.principal);
+        let what = if again { "starts it again" } else { "changes settings" };
+        let mut text = format!("{} {what}", call.caller.principal);
         let mut event = event.detail("bundle", digest.to_string());
         if bundle.record.release != job.deployment.release {
             let purpose = match upgrade.fallback {
@@ -228,16 +236,18 @@ impl Service {
         let settings = next.parameters != job.deployment.parameters;
         let asked = |wanted: &Wanted| (wanted.desired, wanted.slot.fuel);
         let same = next.release == job.deployment.release && !settings && asked(&wanted) == asked(&job.wanted);
-        if same {
+        if same && !again {
             return Ok(kept);
         }
         // Other values of parameters take effect when the job starts again; another version makes it do so anyway.
-        let again = u64::from(settings && next.release == job.deployment.release);
-        let restarts = job.wanted.restarts.saturating_add(again);
+        let restart = u64::from(settings && next.release == job.deployment.release && !again);
+        let restarts = job.wanted.restarts.saturating_add(restart);
         job.wanted = Wanted { restarts, ..wanted };
-        let former = std::mem::replace(&mut job.deployment, next);
-        job.former.insert(0, former);
-        job.former.truncate(MAX_FORMER);
+        if !same {
+            let former = std::mem::replace(&mut job.deployment, next);
+            job.former.insert(0, former);
+            job.former.truncate(MAX_FORMER);
+        }
         self.count_again(&mut change, &kept.record, &job).await?;
         events::append(&mut change, &mut job, self.now(), Kind::Request, text, Some(call.caller.principal.clone()))?;
         change.require(keys::tenant(tenant), active.revision);

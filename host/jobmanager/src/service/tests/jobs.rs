@@ -135,7 +135,7 @@ async fn fuel_is_what_was_asked_for_and_held_to_the_quota() {
     let job = create(Some(200)).await.unwrap();
     assert_eq!((job.wanted.slot.fuel, used(&world, QuotaKind::FuelPerSecond).await), (200, 800));
     let take = async |fuel, parallelism| {
-        let to = Upgrade { bundle: None, fallback: false, parameters: None, parallelism, fuel };
+        let to = Upgrade { bundle: None, fallback: false, restart: false, parameters: None, parallelism, fuel };
         world.service.upgrade_job(&caller, &acme, &late, &to, Precondition::Unstated).await.map(|kept| kept.record)
     };
     let refused = take(Some(300), None).await.unwrap_err();
@@ -161,7 +161,8 @@ async fn fuel_that_nobody_asked_for_is_a_share_of_the_quota() {
     fuel_quota(&world, &[(QuotaKind::FuelPerSecond, 1_000), (QuotaKind::Slots, 8)]).await;
     assert_eq!(world.service.fuel_share(&acme).await.unwrap(), 125);
     assert_eq!(fuel().await, 0, "a job that is there goes on as it is");
-    let to = Upgrade { bundle: None, fallback: false, parameters: None, parallelism: Some(3), fuel: None };
+    let to =
+        Upgrade { bundle: None, fallback: false, restart: false, parameters: None, parallelism: Some(3), fuel: None };
     world.service.upgrade_job(&caller, &acme, &late, &to, Precondition::Unstated).await.unwrap();
     assert_eq!((fuel().await, used(&world, QuotaKind::FuelPerSecond).await), (125, 375), "until it is changed");
     // A share is never nothing, which would be no bound.
@@ -216,6 +217,7 @@ async fn an_upgrade_goes_forward() {
     let upgrade = |bundle, weight: Option<&str>| Upgrade {
         bundle,
         fallback: false,
+        restart: false,
         parameters: weight.map(|weight| BTreeMap::from([(name("weight"), weight.to_owned())])),
         parallelism: None,
         fuel: None,
@@ -239,6 +241,13 @@ async fn an_upgrade_goes_forward() {
     assert_eq!(take(upgrade(Some(other), None)).await.unwrap_err().code(), code::NOT_A_JOB);
     state(&world, "late", State::Failed).await;
     assert_eq!(take(upgrade(Some(new), None)).await.unwrap_err().code(), code::WRONG_STATE);
+    let again = |bundle| Upgrade { restart: true, ..upgrade(bundle, None) };
+    assert!(take(again(Some(old))).await.is_err(), "what is refused starts nothing");
+    let there = world.service.job(&deployer("acme"), &name("acme"), &name("late")).await.unwrap().0.record;
+    assert!(!there.counts());
+    let formerly = there.former.len();
+    let started = take(again(None)).await.unwrap().record;
+    assert_eq!((started.wanted.run, started.former.len()), (started.execution.run + 1, formerly));
 }
 
 #[tokio::test]
