@@ -318,6 +318,6 @@ async fn missing_walls(policy: Policy) -> Result<Vec<String>> {
 /// Three quarters of this machine's memory: the rest is for the TaskManager itself and what the system keeps of files.
 fn own_memory() -> u64 {
     let system = rustix::system::sysinfo();
-    let total = u64::try_from(system.totalram).unwrap_or_default().saturating_mul(u64::from(system.mem_unit.max(1)));
+    let total = system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)));
     (total / 4 * 3).max(256 << 20)
 }

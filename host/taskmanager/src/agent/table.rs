@@ -307,9 +307,9 @@ impl Entry {
 
     fn end(&mut self, why: &Why) {
         if let Some(run) = &mut self.run {
-            match (&run.why, why) {
-                (None | Some(Why::Leaving), _) => run.why = Some(why.clone()),
-                (Some(_), _) => {}
+            // The first reason counts, except that whoever leaves anyway may have a better one to end sooner.
+            if matches!(run.why, None | Some(Why::Leaving)) {
+                run.why = Some(why.clone());
             }
             run.stop.cancel();
         }
