@@ -193,8 +193,9 @@ fn contents(site: &mut Site) {
     let parts: [(&str, &'static [Code], fn(&Site) -> Vec<u8>); 3] = [
         ("machine code as a component", &[code::INVALID_COMPONENT, code::NOT_A_COMPONENT], Site::machine_code),
         ("a core module as a component", &[code::NOT_A_COMPONENT], |_| wat::parse("(module)")),
-        ("a component that asks for files", &[code::IMPORT_NOT_OFFERED, code::IMPORTS_DIFFER], |_| {
-            wat::parse("(component (import \"wasi:filesystem/preopens@0.2.6\" (instance)))")
+        ("a component that imports what was not signed", &[code::IMPORTS_DIFFER], |_| {
+            let random = "(import \"wasi:random/random@0.2.6\" \"get-random-bytes\" (func (param i64 i32)))";
+            Guest { imports: random, ..Guest::default() }.component()
         }),
     ];
     for (what, codes, bytes) in parts {

@@ -18,7 +18,7 @@ pub fn cases(site: &mut Site) {
     site.case(GROUP, "compiled components with a byte changed", Harmless, |site, said| {
         site.run(said).map_err(|why| format!("at first {why}"))?;
         said.assignment.epoch += 1;
-        said.assignment.id = site.run_id();
+        said.begin_anew(site);
         for (path, mut bytes) in site.taskmanager.files("cache") {
             if bytes.windows(4).any(|window| window == b"\x7fELF") {
                 let middle = bytes.len() / 2;
@@ -31,7 +31,7 @@ pub fn cases(site: &mut Site) {
     site.case(GROUP, "another tenant's compiled component", Harmless, |site, said| {
         site.run(said).map_err(|why| format!("at first {why}"))?;
         said.assignment.epoch += 1;
-        said.assignment.id = site.run_id();
+        said.begin_anew(site);
         // All that were compiled in each other's place.
         let cached = site.taskmanager.files("cache");
         let compiled: Vec<_> = cached.iter().filter(|(_, bytes)| bytes.windows(4).any(|w| w == b"\x7fELF")).collect();
@@ -44,7 +44,7 @@ pub fn cases(site: &mut Site) {
     site.case(GROUP, "no marks of a tenant that was seen", Fails(&[code::MARKS_MISSING]), |site, said| {
         site.run(said).map_err(|why| format!("at first {why}"))?;
         said.assignment.epoch += 1;
-        said.assignment.id = site.run_id();
+        said.begin_anew(site);
         fs::remove_file(site.taskmanager.path("state/marks").join(said.tenant.name.as_str())).map_err(text)?;
         // That tenant is lost to this machine: whoever comes next is another one.
         let other = site.honest();

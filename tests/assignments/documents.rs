@@ -160,7 +160,7 @@ fn out_of_time(site: &mut Site) {
             tenant.status.issued = now().plus(DAY);
         }),
         ("a tenant's status that lives too long", &[code::STATUS_TOO_LONG], |tenant| {
-            tenant.status.expires = now().plus(300 * DAY);
+            tenant.status.expires = now().plus(20 * DAY);
         }),
         ("a tenant root that has expired", &[code::EXPIRED], |tenant| tenant.root.expires = now().plus(-1)),
         ("a policy that has expired", &[code::EXPIRED], |tenant| tenant.policy.expires = now().plus(-1)),
@@ -291,7 +291,7 @@ fn replayed(site: &mut Site) {
         // Seen, but it finds no file: enough for the marks.
         let first = site.said(clone(&said.tenant), narrow.clone(), 1);
         site.say(&first);
-        site.jobmanager.end(first.job(), 1)?;
+        site.jobmanager.end(&first.assignment)?;
         let middle = said.tenant.sign(said.tenant.draft(2), Some(&narrow));
         // It says that it replaces one that touched all of it already, which this TaskManager has not seen.
         let wide = said.tenant.sign(said.tenant.draft(3), Some(&middle));
@@ -323,7 +323,7 @@ fn replayed(site: &mut Site) {
             let other = site.honest();
             site.run(&other).map_err(|why| format!("the other {why}"))?;
             said.documents = old;
-            said.assignment.id = site.run_id();
+            said.begin_anew(site);
             Ok(())
         },
     );
@@ -399,7 +399,7 @@ fn revoked(site: &mut Site) {
                 let mut seen = site.said(clone(&said.tenant), said.package.clone(), said.assignment.epoch);
                 seen.documents = revoking;
                 site.say(&seen);
-                let ended = site.jobmanager.end(seen.job(), seen.assignment.epoch)?;
+                let ended = site.jobmanager.end(&seen.assignment)?;
                 if !matches!(ended, Status::Failed(_)) {
                     return Err(format!("what is revoked ended as {ended:?}"));
                 }
@@ -448,7 +448,7 @@ fn while_it_runs(site: &mut Site) {
         revoke(site, &held, |_| Box::leak(Box::new(stranger())))?;
         site.jobmanager.beats(3)?;
         site.jobmanager.change(|state| state.lie = None);
-        let ended = site.jobmanager.end(held.job(), held.assignment.epoch)?;
+        let ended = site.jobmanager.end(&held.assignment)?;
         if ended != Status::Finished {
             return Err(format!("what ran ended as {ended:?}"));
         }
@@ -459,7 +459,7 @@ fn while_it_runs(site: &mut Site) {
     site.case(GROUP, "a revocation that the tenant signed, while the job runs", Harmless, |site, said| {
         let held = held_at(site, said, "claim")?;
         revoke(site, &held, |tenant| &tenant.keys.tenant_status)?;
-        let ended = site.jobmanager.end(held.job(), held.assignment.epoch)?;
+        let ended = site.jobmanager.end(&held.assignment)?;
         let revoked = matches!(&ended, Status::Failed(failure) if failure.code == code::REVOKED.to_string());
         if !revoked {
             return Err(format!("what is revoked ended as {ended:?}"));

@@ -162,13 +162,14 @@ impl JobManager {
         }
     }
 
-    /// Waits for a status of a job under an epoch that ends it.
+    /// Waits for a status of a run under an epoch that ends it.
     ///
     /// # Errors
     /// If none comes.
-    pub fn end(&self, job: &JobId, epoch: u64) -> Result<Status, String> {
+    pub fn end(&self, assignment: &Assignment) -> Result<Status, String> {
+        let Assignment { job, id, epoch, .. } = assignment;
         self.wait(&format!("the end of {job} under epoch {epoch}"), |state| {
-            let task = state.task(job).filter(|task| task.epoch == epoch)?;
+            let task = state.task(job).filter(|task| (&task.id, &task.epoch) == (id, epoch))?;
             (!matches!(task.status, Status::Starting | Status::Running)).then(|| task.status.clone())
         })
     }

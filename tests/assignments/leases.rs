@@ -7,6 +7,7 @@ use super::wire::{Answer, How};
 use crate::harness::suite::Ended;
 use lockgate_core::Digest;
 use lockgate_core::plane::{AuditHead, Status};
+use serde_json::Value;
 
 const GROUP: &str = "leases";
 
@@ -15,7 +16,7 @@ pub fn outcomes() -> Vec<Ended> {
     site.jobmanager.change(|state| state.lease_ms = u64::MAX);
     site.case(GROUP, "a lease without end, then silence", Delayed, |site, said| {
         let held = held_at(site, said, "claim")?;
-        silence_until_it_ends(site)?;
+        silence_until_it_ends(site, &held)?;
         // Nothing that was said goes on by itself.
         said.assignment.epoch = held.assignment.epoch + 1;
         site.lie_at("trust", |_, honest| honest.how(How::Silence));
@@ -24,7 +25,13 @@ pub fn outcomes() -> Vec<Ended> {
     site.case(GROUP, "a lease without end, then refusals", Delayed, |site, said| {
         let held = held_at(site, said, "claim")?;
         site.jobmanager.lie(|_, _| busy());
-        nothing_runs(site)?;
+        it_ends(site, &held)?;
+        let asked = |site: &Site| site.jobmanager.change(|state| state.asked(held.job(), "claim"));
+        let before = asked(site);
+        site.jobmanager.beats(3)?;
+        if asked(site) > before {
+            return Err("it goes on asking for splits".into());
+        }
         said.assignment.epoch = held.assignment.epoch + 1;
         site.lie_at("trust", |_, honest| honest.how(How::Silence));
         Ok(())
@@ -54,32 +61,42 @@ fn busy() -> Answer {
 }
 
 /// Says nothing any more, on no connection, until nothing runs.
-fn silence_until_it_ends(site: &Site) -> Result<(), String> {
+fn silence_until_it_ends(site: &Site, held: &Said) -> Result<(), String> {
     site.jobmanager.lie(|_, honest| honest.how(How::Silence));
-    nothing_runs(site)?;
+    it_ends(site, held)?;
     site.jobmanager.plane.hang_up();
     Ok(())
 }
 
-fn nothing_runs(site: &Site) -> Result<(), String> {
-    site.jobmanager.poll("the end of all executors", || (site.taskmanager.children() == 0).then_some(()))
+/// Waits until its lease is over and it has ended, which nobody can be told of by the plane.
+fn it_ends(site: &Site, held: &Said) -> Result<(), String> {
+    let (job, tenant) = (held.job().to_string(), held.job().tenant.to_string());
+    let ended = || {
+        let lines = site.taskmanager.lines();
+        let over =
+            lines.iter().position(|line| line["job"] == *job && line["message"] == "its lease is over: it ends")?;
+        let of_it = |line: &Value| line["job"] == *job || line["tenant"] == *tenant;
+        let end = |line: &Value| of_it(line) && (line["message"] == "ended" || line["message"] == "failed");
+        lines[over..].iter().any(end).then_some(())
+    };
+    site.jobmanager.poll("the end of what has no lease any more", ended)
 }
 
 /// The record has the commit, the TaskManager does not know: whoever opens the run next publishes it, once.
 fn late_commit(site: &mut Site, said: &mut Said) -> Result<(), String> {
     let held = held_at(site, said, "commit")?;
-    silence_until_it_ends(site)?;
+    silence_until_it_ends(site, &held)?;
     let visible = site.taskmanager.files("out");
-    if let Some(path) = visible.keys().find(|path| path.contains(&held.assignment.id) && !path.contains("/.")) {
+    if let Some(path) = visible.keys().find(|path| path.contains(&held.run) && !path.contains("/.")) {
         return Err(format!("{path} was published though nobody said that it counts"));
     }
+    let mut again = held.assignment.clone();
+    again.epoch += 1;
     site.jobmanager.change(|state| {
         state.lie = None;
-        let mut again = held.assignment.clone();
-        again.epoch += 1;
-        state.order(again);
+        state.order(again.clone());
     });
-    let ended = site.jobmanager.end(held.job(), held.assignment.epoch + 1)?;
+    let ended = site.jobmanager.end(&again)?;
     if ended != Status::Finished {
         return Err(format!("the next lease ended as {ended:?}"));
     }

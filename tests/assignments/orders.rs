@@ -89,14 +89,18 @@ fn names(site: &mut Site) {
             Ok(())
         });
     }
-    // Ids are a JobManager's own: whatever stands in one must not become a path.
-    for id in ["../../../../tmp/x", "", "a\u{202e}b\u{7}", &"x".repeat(200_000)] {
+    // Ids are a JobManager's own words: what cannot be shown is refused, and none ever becomes a path.
+    for id in ["", "a\u{202e}b\u{7}", &"x".repeat(200_000)] {
         let (id, shown) = (id.to_owned(), id.chars().take(12).collect::<String>());
         site.case(GROUP, &format!("an id {shown:?}"), Ignored, move |site, _| {
             rewrite(site, move |orders| orders["assignments"][0]["id"] = json!(id));
             Ok(())
         });
     }
+    site.case(GROUP, "an id that looks like a path", Harmless, |_, said| {
+        said.assignment.id = "../../../../tmp/x".into();
+        Ok(())
+    });
 }
 
 fn contradictions(site: &mut Site) {

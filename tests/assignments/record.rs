@@ -117,7 +117,7 @@ fn openings(site: &mut Site) {
     }
     site.case(GROUP, "an output that waits in another tenant's folder", Fails(LOST), |site, said| {
         // Prepared by another tenant's run of the same id, and never committed.
-        let (other, run) = (site.honest(), said.assignment.id.clone());
+        let (other, run) = (site.honest(), said.run.clone());
         let folder = site.taskmanager.path("out").join(other.tenant.name.as_str());
         std::fs::create_dir_all(&folder).expect("a folder");
         for file in [format!(".good-{run}-00000-000000001.json.tmp"), format!(".good-{run}-00000-000000001.ndjson.tmp")]
@@ -158,7 +158,7 @@ fn commits(site: &mut Site) {
         site.lie_at("commit", |_, _| Answer::problem(409, "LG1410").header("lockgate-plane", "1.0"));
         Ok(())
     });
-    site.case(GROUP, "a commit that contradicts the record", Fails(NONSENSE), |site, _| {
+    site.case(GROUP, "a commit that contradicts the record", Fails(&[code::LEDGER_CONFLICT]), |site, _| {
         site.lie_at("commit", |_, _| Answer::problem(409, "LG1411").header("lockgate-plane", "1.0"));
         Ok(())
     });
@@ -178,7 +178,7 @@ fn what_it_can_do(site: &mut Site) {
         // A finished run is begun again under another id: the same rows, from the same files, to the same folder.
         site.run(said).map_err(|why| format!("at first {why}"))?;
         said.assignment.epoch += 1;
-        said.assignment.id = site.run_id();
+        said.begin_anew(site);
         Ok(())
     });
 }

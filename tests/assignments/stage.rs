@@ -65,6 +65,8 @@ pub struct Said {
     /// What runs when nothing deviates any more.
     pub package: Package,
     pub assignment: Assignment,
+    /// The run that the record is of.
+    pub run: String,
     /// The file that is given for the digest that the assignment names.
     pub bundle: Vec<u8>,
     /// The trust documents that are given.
@@ -74,6 +76,12 @@ pub struct Said {
 impl Said {
     pub fn job(&self) -> &JobId {
         &self.assignment.job
+    }
+
+    /// Makes it another run of the job.
+    pub fn begin_anew(&mut self, site: &mut Site) {
+        self.run = site.run_id();
+        self.assignment.id = self.run.clone();
     }
 
     /// Gives this bundle instead, and names it in everything that a JobManager says.
@@ -132,9 +140,10 @@ impl Site {
     pub fn said(&mut self, tenant: Tenant, package: Package, epoch: u64) -> Said {
         let documents = self.operator.documents(&tenant);
         let bundle = package.to_bytes().expect("bytes");
+        let run = self.run_id();
         let assignment = Assignment {
             job: JobId { tenant: tenant.name.clone(), name: name("job") },
-            id: self.run_id(),
+            id: run.clone(),
             epoch,
             slots: 1,
             first: 0,
@@ -147,7 +156,7 @@ impl Site {
             drain: false,
             documents: self.operator.status.version + tenant.status.version,
         };
-        Said { tenant, package, assignment, bundle, documents }
+        Said { tenant, package, assignment, run, bundle, documents }
     }
 
     /// A new id of 16 hexadecimal digits.
@@ -159,11 +168,11 @@ impl Site {
     /// Says it, with a new record of the run.
     pub fn say(&self, said: &Said) {
         self.jobmanager.change(|state| {
-            let Assignment { job, id, epoch, bundle, .. } = said.assignment.clone();
+            let Assignment { job, epoch, bundle, .. } = said.assignment.clone();
             state.documents.insert(job.tenant.clone(), said.documents.clone());
             state.bundles.insert((job.tenant.clone(), bundle.to_string()), said.bundle.clone());
             state.bundles.insert((job.tenant.clone(), bundle.hex()), said.bundle.clone());
-            state.ledgers.insert(job, Ledger::new(&id, epoch));
+            state.ledgers.insert(job, Ledger::new(&said.run, epoch));
             state.order(said.assignment.clone());
         });
     }
@@ -174,7 +183,7 @@ impl Site {
     /// How it is not.
     pub fn run(&self, said: &Said) -> Result<(), String> {
         self.say(said);
-        let ended = self.jobmanager.end(said.job(), said.assignment.epoch)?;
+        let ended = self.jobmanager.end(&said.assignment)?;
         if ended != Status::Finished {
             return Err(format!("it ended as {ended:?}: {:#?}", self.last_lines()));
         }
@@ -202,7 +211,7 @@ impl Site {
     /// What the run has published, in order.
     fn rows(&self, said: &Said) -> Vec<(Option<i64>, Option<i64>)> {
         let files = self.taskmanager.files("out");
-        let mine = |path: &&String| path.contains(&format!("-{}-", said.assignment.id)) && !path.contains("/.");
+        let mine = |path: &&String| path.contains(&format!("-{}-", said.run)) && !path.contains("/.");
         let mine = files.iter().filter(|(path, _)| mine(path));
         let text: String = mine.map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect();
         let row = |line: &str| {
@@ -279,7 +288,7 @@ impl Site {
         let (job, epoch) = (said.job(), said.assignment.epoch);
         match verdict {
             Harmless | Either(_) | Loses => {
-                let ended = self.jobmanager.end(job, epoch)?;
+                let ended = self.jobmanager.end(&said.assignment)?;
                 match (&ended, verdict) {
                     (Status::Finished, Loses) if self.rows(said).is_empty() => Ok(()),
                     (Status::Finished, Harmless | Either(_)) => self.rows_are_right(said),
@@ -291,7 +300,7 @@ impl Site {
                 }
             }
             Refused(codes) | Fails(codes) => {
-                let ended = self.jobmanager.end(job, epoch)?;
+                let ended = self.jobmanager.end(&said.assignment)?;
                 let Status::Failed(Failure { code, cause, permanent }) = ended else {
                     return Err(format!("it ended as {ended:?}"));
                 };

@@ -3,6 +3,7 @@
 use super::jobmanager::{JobManager, PATIENCE};
 use super::papers::{DOMAIN, Operator};
 use crate::harness::service::Service;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -81,9 +82,14 @@ impl TaskManager {
         self.service.runs()
     }
 
-    /// Its log, a line each.
+    /// The lines of its log.
+    pub fn lines(&self) -> Vec<Value> {
+        self.service.lines()
+    }
+
+    /// The same as text.
     pub fn log(&self) -> Vec<String> {
-        self.service.lines().iter().map(ToString::to_string).collect()
+        self.lines().iter().map(ToString::to_string).collect()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -141,11 +141,11 @@ fn add(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields.iter_mut() {
-                if !["parameters", "slots", "operators", "split"].contains(&key.as_str()) {
+                if !["parameters", "slots", "operators", "job"].contains(&key.as_str()) {
                     add(value);
                 }
             }
-            // A digest with its version is the same wherever it stands, and takes no further fields.
+            // Names of versions are what they are and take no further fields, as those of jobs do.
             if !fields.contains_key("digest") {
                 fields.insert("later".into(), json!({ "than": ["this", 1.5, null] }));
             }

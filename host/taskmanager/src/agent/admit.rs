@@ -30,6 +30,9 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
 
+/// The most bytes of a bundle that are held when only its envelope is needed: of all its documents.
+const MAX_HELD: u64 = 16 << 20;
+
 /// What admission goes by.
 pub struct Admitter {
     /// The operator root that the configuration pins.
@@ -170,7 +173,7 @@ impl Admitter {
 
     /// The envelope of a bundle of which nothing else is needed.
     fn envelope(&self, file: File) -> Result<Envelope> {
-        let limits = ReadLimits { held: 0, ..self.bundles.limits() };
+        let limits = ReadLimits { held: MAX_HELD, ..self.bundles.limits() };
         Ok(Package::read(file, &limits)?.envelope)
     }
 
