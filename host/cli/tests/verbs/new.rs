@@ -47,17 +47,11 @@ fn the_walk_of_the_readme_can_be_followed() {
     let lock = root().join("examples/Cargo.lock");
     let walk = walk(&std::fs::read_to_string(root().join("README.md")).unwrap())
         .replace("&& cd fares\n", &format!("&& cd fares && cp '{}' .\n", lock.display()));
-    let bin = Path::new(env!("CARGO_BIN_EXE_lockgate")).parent().unwrap().display();
-    let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
-    let Output { status, stdout, stderr } = Command::new("bash")
-        .args(["-euxo", "pipefail", "-c", &walk])
-        .current_dir(home.path("clone"))
-        .env("PATH", path)
-        .env("LOCKGATE_HOME", home.path("home"))
-        .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests"))
-        .output()
-        .unwrap();
-    let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    let ports = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let [api, plane] = ports;
+    let cluster = format!("lockgate standalone --listen 127.0.0.1:{api} --plane 127.0.0.1:{plane}");
+    let walk = walk.replace("lockgate standalone", &cluster).replace("localhost:8443", &format!("localhost:{api}"));
+    let (status, out, err) = bash(&home, "clone", &walk);
     assert!(status.success(), "{out}{err}");
     for expected in [
         "test tests::converts_prices ... ok\n",
@@ -66,6 +60,7 @@ fn the_walk_of_the_readme_can_be_followed() {
         "-2 is no price",
         "- reads files *.csv of volume data\n",
         "verified       fares-of-files of tenant dev, version 1\n",
+        "created job fares-of-files in version 1: FINISHED\n",
         "## LG0411: ",
     ] {
         assert!(out.contains(expected), "{expected}\n{out}");
@@ -73,16 +68,53 @@ fn the_walk_of_the_readme_can_be_followed() {
     assert!(err.contains("made a development key") && err.contains("error[LG0411]"), "{err}");
 }
 
+/// The operations guide, to the letter: three hosts as three folders.
+#[test]
+fn the_walk_of_the_operations_guide_can_be_followed() {
+    let home = Home::new();
+    let guide = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let lock = root().join("examples/Cargo.lock");
+    let ports = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let mut commands: String = blocks(&guide).flat_map(|block| block.lines().map(|line| format!("{line}\n"))).collect();
+    let made = "lockgate new fares --path fares\n";
+    commands = commands.replace(made, &format!("{made}cp '{}' fares/\n", lock.display()));
+    for (port, free) in ["8443", "8444"].into_iter().zip(ports) {
+        commands = commands.replace(port, &free.to_string());
+    }
+    let (status, out, err) = bash(&home, "", &format!("trap 'kill $(jobs -p)' EXIT\n{commands}trap - EXIT\n"));
+    assert!(status.success(), "{out}{err}");
+    for expected in ["created job fares in version 1: FINISHED\n", "item,price,to_eur\ncoffee,3.5,3.178\n", "tm-2"] {
+        assert!(out.contains(expected), "{expected}\n{out}{err}");
+    }
+}
+
+/// What bash makes of these commands in a folder of `home`.
+fn bash(home: &Home, folder: &str, commands: &str) -> (std::process::ExitStatus, String, String) {
+    let bin = Path::new(env!("CARGO_BIN_EXE_lockgate")).parent().unwrap().display();
+    let Output { status, stdout, stderr } = Command::new("bash")
+        .args(["-euxo", "pipefail", "-c", commands])
+        .current_dir(home.path(folder))
+        .env("PATH", format!("{bin}:{}", std::env::var("PATH").unwrap()))
+        .env("LOCKGATE_HOME", home.path("home"))
+        .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests"))
+        .output()
+        .unwrap();
+    (status, String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn blocks(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap())
+}
+
 /// The commands between making a project and the next chapter; those that must be refused say so in a comment.
 fn walk(readme: &str) -> String {
     let (_, rest) = readme.split_once("**Make a project**").unwrap();
     let (chapter, _) = rest.split_once("\n## ").unwrap();
-    let blocks = chapter.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
     let line = |line: &str| match line.split_once(" # refused") {
         Some((command, _)) => format!("if {command}; then exit 9; fi\n"),
         None => format!("{line}\n"),
     };
-    blocks.flat_map(str::lines).map(line).collect()
+    blocks(chapter).flat_map(str::lines).map(line).collect()
 }
 
 fn root() -> PathBuf {
