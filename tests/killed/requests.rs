@@ -2,19 +2,26 @@
 
 use super::driver::Client;
 use super::https::{Answer, Https};
-use super::papers;
-use lockgate_core::Name;
+use crate::harness::signed::{self, Domain};
+use lockgate_core::{Digest, Name};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A tenant with its administrator's token and its root.
+/// A tenant with its administrator's token and what it signs.
 #[derive(Clone)]
 pub struct Tenant {
     pub name: Name,
     pub token: String,
-    pub root: Vec<u8>,
+    pub domain: Arc<Domain>,
+}
+
+/// A number that no version had before.
+pub fn next_version() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(10);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What is asked for.
@@ -117,9 +124,11 @@ impl Connection {
     /// Makes a version the current one of its job and uploads its bundle; the bundle's digest.
     fn publish(&self, own: &mut Https, job: u64, version: u64) -> Option<String> {
         let (tenant, name) = (&self.tenant.name, format!("job-{job}"));
-        let package = papers::bundle(tenant, &name, version);
-        let status = papers::status(tenant, &name, &package, &self.tenant.root);
-        let (digest, bytes) = papers::file(&package);
+        let papers = self.tenant.domain.tenant(tenant);
+        let package = papers.sign(signed::draft(tenant, &name, version), None);
+        let status = papers.sign_status(papers.releasing(&[&package], next_version())).to_json().expect("JSON");
+        let bytes = package.to_bytes().expect("a bundle");
+        let digest = Digest::of(&bytes);
         let at = format!("/api/v1/tenants/{tenant}");
         let answer = own.send(&format!("POST {at}/trust/status"), "application/json", &[], &status)?;
         assert_eq!(answer.status, 200, "{}", answer.body);
