@@ -93,15 +93,26 @@ impl Connection {
             Change::Stop { job: number } => {
                 expect(own.json(&format!("POST {}/stop", job(number)), &[], &Value::Null)?, 200);
             }
-            Change::Delete { job: number } => loop {
-                // It has to end first, which is the reconciler's to see to.
-                let answer = own.json(&format!("DELETE {}", job(number)), &[], &Value::Null)?;
-                if answer.status == 204 {
-                    break;
+            Change::Delete { job: number } => {
+                // It has to end first, which is the reconciler's to see to, and which an event tells.
+                let mut events = None;
+                loop {
+                    let answer = own.json(&format!("DELETE {}", job(number)), &[], &Value::Null)?;
+                    if answer.status == 204 {
+                        break;
+                    }
+                    let code = answer.json()["code"].as_str().map(str::to_owned);
+                    assert_eq!((answer.status, code.as_deref()), (409, Some("LG1012")), "{}", answer.body);
+                    let events = match &mut events {
+                        Some(events) => events,
+                        none => {
+                            let other = Https::connect(self.address, &self.tls, &self.tenant.token)?;
+                            none.insert(other.follow(&format!("{}/events/stream", job(number)))?)
+                        }
+                    };
+                    events.next()?;
                 }
-                assert_eq!((answer.status, answer.json()["code"].as_str()), (409, Some("LG1012")), "{}", answer.body);
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            },
+            }
             Change::Token { label } => {
                 let body = json!({ "label": label.to_string(), "days": 1 });
                 expect(own.json(&format!("POST {at}/tokens"), &[], &body)?, 201);
