@@ -1,9 +1,9 @@
 //! Uploads that are no bundle, no longer the bundle that was signed, or one that must not run: nothing of them is kept.
 
 use super::client::{Answer, HONEST, request};
-use super::signed;
 use super::site::{Site, TAR};
 use super::suite::{Cases, Expected};
+use crate::harness::signed;
 use lockgate_core::Digest;
 use lockgate_core::keys::SecretKey;
 use std::io::Write as _;

@@ -2,6 +2,7 @@
 
 use super::site::Site;
 use super::suite::{Cases, Expected};
+use crate::harness::signed;
 use serde_json::{Value, json};
 
 pub const GROUP: &str = "function and property level";
@@ -50,7 +51,7 @@ pub fn cases(site: &Site, cases: &mut Cases) {
         "upload a policy",
         FORBIDDEN,
         &format!("POST {ACME}/trust/policy"),
-        &site.operator.policy("acme"),
+        &signed::value(&site.domain.policy("acme")),
     );
     run(
         "acme admin",

@@ -13,7 +13,6 @@ pub mod client;
 mod functions;
 mod injection;
 mod resources;
-mod signed;
 mod site;
 mod suite;
 mod tenants;

@@ -3,9 +3,9 @@
 //! The site of these cases has small limits. What is limited by source comes from an address of its own on loopback.
 
 use super::client::{Answer, HOSTILE, request, rest};
-use super::signed;
 use super::site::{Site, TAR};
 use super::suite::{CLOSED, Cases, Expected};
+use crate::harness::signed;
 use lockgate_core::Digest;
 use serde_json::json;
 use std::io::{Read as _, Write as _};

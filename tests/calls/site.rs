@@ -3,7 +3,7 @@
 //! Everything is made through the API, from the set-up token on.
 
 use super::client::{Answer, Client, Session, request};
-use super::signed::{self, Operator};
+use crate::harness::signed::{self, Domain};
 use lockgate_core::Digest;
 use lockgate_core::bundle::Package;
 use lockgate_executor::testing;
@@ -34,7 +34,7 @@ pub struct Site {
     /// That bundle, and the version that is to replace it.
     pub package: Package,
     pub next: Package,
-    pub operator: Operator,
+    pub domain: Domain,
     tokens: Tokens,
     process: Process,
 }
@@ -107,7 +107,7 @@ impl Site {
             digest: Digest::of(&package.to_bytes().expect("bytes")),
             next: signed::package("acme", "late", 2, Some(&package)),
             package,
-            operator: Operator::default(),
+            domain: Domain::new(&["acme", "bolt"]),
             setup: setup.trim().to_owned(),
             tokens: Tokens::new(),
             folder,
@@ -123,19 +123,20 @@ impl Site {
         self.member("setup", "", "user:op", "operator", "operator");
         self.json("operator", "POST /api/v1/tenants", &json!({ "name": "acme" }), 201);
         self.json("operator", "POST /api/v1/tenants", &json!({ "name": "bolt" }), 201);
-        let root = self.operator.root();
+        let root = signed::value(&self.domain.root());
         self.json("operator", "POST /api/v1/trust/operator-root", &root, 200);
         for (tenant, admin) in [("acme", "acme admin"), ("bolt", "bolt admin")] {
             let at = format!("/tenants/{tenant}");
             self.member("operator", &at, &format!("user:ada-{tenant}"), "tenant-admin", admin);
-            let policy = self.operator.policy(tenant);
+            let policy = signed::value(&self.domain.policy(tenant));
             self.json("operator", &format!("POST /api/v1{at}/trust/policy"), &policy, 200);
         }
-        let status = self.operator.status();
+        let status = signed::value(&self.domain.status());
         self.json("operator", "POST /api/v1/trust/operator-status", &status, 200);
         for tenant in ["acme", "bolt"] {
             let by = if tenant == "acme" { "acme admin" } else { "bolt admin" };
-            self.json(by, &format!("POST /api/v1/tenants/{tenant}/trust/root"), &signed::root(tenant), 200);
+            let root = signed::value(&self.domain.tenant(tenant).root());
+            self.json(by, &format!("POST /api/v1/tenants/{tenant}/trust/root"), &root, 200);
         }
         for role in ["deployer", "viewer", "auditor"] {
             let name = format!("acme {role}");
@@ -173,7 +174,8 @@ impl Site {
     /// Makes these versions the current ones of their jobs.
     pub fn release(&self, tenant: &str, current: &[&Package], version: u64) {
         let by = if tenant == "acme" { "acme admin" } else { "bolt admin" };
-        let status = signed::status(tenant, current, version);
+        let signer = self.domain.tenant(tenant);
+        let status = signed::value(&signer.sign_status(signer.releasing(current, version)));
         self.json(by, &format!("POST /api/v1/tenants/{tenant}/trust/status"), &status, 200);
     }
 

@@ -3,9 +3,9 @@
 //! Whoever asks is `bolt`'s administrator or deployer, who may do all this at home.
 
 use super::client::Answer;
-use super::signed;
 use super::site::{Site, TAR};
 use super::suite::{Cases, Expected};
+use crate::harness::signed;
 use serde_json::{Value, json};
 
 pub const GROUP: &str = "object-level access";
@@ -40,7 +40,8 @@ pub fn cases(site: &Site, cases: &mut Cases) {
     );
     admin("revoke its token there", MISSING, &format!("DELETE {ACME}/tokens/{id}"), &empty);
     admin("revoke its token by way of home", MISSING, &format!("DELETE {BOLT}/tokens/{id}"), &empty);
-    let status = signed::status("acme", &[], 9);
+    let signer = site.domain.tenant("acme");
+    let status = signed::value(&signer.sign_status(signer.releasing(&[], 9)));
     admin("upload its status", MISSING, &format!("POST {ACME}/trust/status"), &status);
     admin("upload its status at home", (422, "LG0420"), &format!("POST {BOLT}/trust/status"), &status);
     admin("read its dead letters", MISSING, &format!("GET {ACME}/jobs/late/exceptions"), &empty);

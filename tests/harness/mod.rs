@@ -3,6 +3,8 @@
 //! Nothing is left out on the way: a bundle is drafted, signed, written, read and verified as every bundle is, prepared
 //! and run by the TaskManager's own `prepare` and `run`. Compiled components are kept between runs of the tests in an
 //! artefact cache like any machine's, so that a guest is compiled once.
+//!
+//! [`signed`] is for what passes through a JobManager: a trust domain, its documents and bundles.
 
 mod bundle;
 pub mod cluster;
@@ -10,6 +12,7 @@ mod guest;
 mod home;
 mod read;
 pub mod service;
+pub mod signed;
 pub mod suite;
 
 pub use bundle::{admit, allowed, draft, keys, manifest, now, prepare, prepare_bundle, prepare_manifest};

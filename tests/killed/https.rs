@@ -24,6 +24,12 @@ pub struct Answer {
     pub body: String,
 }
 
+/// A stream of events.
+pub struct Events {
+    connection: Https,
+    received: Vec<u8>,
+}
+
 impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.body))
@@ -92,6 +98,21 @@ impl Https {
         Some(answer)
     }
 
+    /// The events at `path`, from the first one that is kept; none if the other side is gone.
+    pub fn follow(mut self, path: &str) -> Option<Events> {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nAccept: text/event-stream\r\n\r\n",
+            self.token
+        );
+        self.stream.write_all(request.as_bytes()).and_then(|()| self.stream.flush()).ok()?;
+        let mut received = Vec::new();
+        while received.len() < 12 {
+            self.more(&mut received)?;
+        }
+        assert!(received.starts_with(b"HTTP/1.1 200"), "no stream: {}", String::from_utf8_lossy(&received));
+        Some(Events { connection: self, received })
+    }
+
     fn more(&mut self, received: &mut Vec<u8>) -> Option<()> {
         let mut buffer = [0; 16 << 10];
         match self.stream.read(&mut buffer) {
@@ -104,6 +125,21 @@ impl Https {
                 assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "no answer comes");
                 None
             }
+        }
+    }
+}
+
+impl Events {
+    /// Waits for the next event; none if the other side is gone.
+    pub fn next(&mut self) -> Option<()> {
+        // The server writes an event at once, so that no line of it is cut.
+        const DATA: &[u8] = b"\ndata:";
+        loop {
+            if let Some(at) = self.received.windows(DATA.len()).position(|bytes| bytes == DATA) {
+                self.received.drain(..at + DATA.len());
+                return Some(());
+            }
+            self.connection.more(&mut self.received)?;
         }
     }
 }

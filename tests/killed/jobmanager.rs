@@ -7,8 +7,8 @@
 
 use super::driver::{Random, Service};
 use super::https::{Answer, Https};
-use super::papers;
-use super::requests::{Change, Connection, Tenant};
+use super::requests::{Change, Connection, Tenant, next_version};
+use crate::harness::signed::{Domain, value};
 use lockgate_core::Name;
 use lockgate_jobmanager::audit::verify::Verifier;
 use lockgate_jobmanager::audit::{Event, Outcome, Record};
@@ -103,20 +103,20 @@ impl Process {
         let mut first = self.connection(setup.trim());
         self.operator = member(&mut first, "/api/v1", "user:op", "operator");
         let mut operator = self.connection(&self.operator);
-        let names: Vec<Name> = (0..clients).map(|client| papers::name(&format!("tenant-{client}"))).collect();
-        let (root, status, documents) = papers::chain(&names);
-        made(operator.json("POST /api/v1/trust/operator-root", &[], &parse(&root)), 200);
-        for (name, documents) in names.into_iter().zip(documents) {
+        let names: Vec<String> = (0..clients).map(|client| format!("tenant-{client}")).collect();
+        let domain = Arc::new(Domain::new(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+        made(operator.json("POST /api/v1/trust/operator-root", &[], &value(&domain.root())), 200);
+        for (name, papers) in &domain.tenants {
             let at = format!("/api/v1/tenants/{name}");
             made(operator.json("POST /api/v1/tenants", &[], &json!({ "name": name })), 201);
-            made(operator.json(&format!("POST {at}/trust/policy"), &[], &parse(&documents.policy)), 200);
+            made(operator.json(&format!("POST {at}/trust/policy"), &[], &value(&domain.policy(name))), 200);
             let token = member(&mut operator, &at, "user:admin", "tenant-admin");
             let mut admin = self.connection(&token);
-            made(admin.json(&format!("POST {at}/trust/root"), &[], &parse(&documents.root)), 200);
-            made(admin.json(&format!("POST {at}/trust/status"), &[], &parse(&documents.status)), 200);
-            self.tenants.push(Tenant { name, token, root: documents.root });
+            made(admin.json(&format!("POST {at}/trust/root"), &[], &value(&papers.root())), 200);
+            made(admin.json(&format!("POST {at}/trust/status"), &[], &value(&papers.status())), 200);
+            self.tenants.push(Tenant { name: name.clone(), token, domain: Arc::clone(&domain) });
         }
-        made(operator.json("POST /api/v1/trust/operator-status", &[], &parse(&status)), 200);
+        made(operator.json("POST /api/v1/trust/operator-status", &[], &value(&domain.status())), 200);
         self.read_log().expect("an audit log");
         self.log.borrow_mut().told.clear();
     }
@@ -265,10 +265,6 @@ fn made(answer: Option<Answer>, status: u16) -> Answer {
     answer
 }
 
-fn parse(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).expect("JSON")
-}
-
 /// Makes a member with a token.
 fn member(by: &mut Https, at: &str, who: &str, role: &str) -> String {
     made(by.json(&format!("PUT {at}/members/{who}"), &[], &json!({ "roles": [role] })), 200);
@@ -355,10 +351,10 @@ impl Service for Process {
             _ => {
                 let job = random.below(JOBS);
                 match state.jobs.get(&job) {
-                    None => Change::Create { job, version: papers::next_version(), weight: 1 + random.below(98) },
+                    None => Change::Create { job, version: next_version(), weight: 1 + random.below(98) },
                     Some(found) if found.goal != "run" => Change::Delete { job },
                     Some(found) => match random.below(7) {
-                        0 | 1 => Change::Upgrade { job, version: papers::next_version() },
+                        0 | 1 => Change::Upgrade { job, version: next_version() },
                         // Any but the present one, which would be no change.
                         2 | 3 => Change::Set { job, weight: 1 + (found.weight + random.below(97)) % 98 },
                         4 => Change::Label { job, label: random.next() >> 16 },

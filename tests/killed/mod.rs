@@ -8,7 +8,6 @@
 mod driver;
 mod https;
 mod jobmanager;
-mod papers;
 mod requests;
 mod store;
 

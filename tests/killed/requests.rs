@@ -2,19 +2,26 @@
 
 use super::driver::Client;
 use super::https::{Answer, Https};
-use super::papers;
-use lockgate_core::Name;
+use crate::harness::signed::{self, Domain};
+use lockgate_core::{Digest, Name};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A tenant with its administrator's token and its root.
+/// A tenant with its administrator's token and what it signs.
 #[derive(Clone)]
 pub struct Tenant {
     pub name: Name,
     pub token: String,
-    pub root: Vec<u8>,
+    pub domain: Arc<Domain>,
+}
+
+/// A number that no version had before.
+pub fn next_version() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(10);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What is asked for.
@@ -86,15 +93,26 @@ impl Connection {
             Change::Stop { job: number } => {
                 expect(own.json(&format!("POST {}/stop", job(number)), &[], &Value::Null)?, 200);
             }
-            Change::Delete { job: number } => loop {
-                // It has to end first, which is the reconciler's to see to.
-                let answer = own.json(&format!("DELETE {}", job(number)), &[], &Value::Null)?;
-                if answer.status == 204 {
-                    break;
+            Change::Delete { job: number } => {
+                // It has to end first, which is the reconciler's to see to, and which an event tells.
+                let mut events = None;
+                loop {
+                    let answer = own.json(&format!("DELETE {}", job(number)), &[], &Value::Null)?;
+                    if answer.status == 204 {
+                        break;
+                    }
+                    let code = answer.json()["code"].as_str().map(str::to_owned);
+                    assert_eq!((answer.status, code.as_deref()), (409, Some("LG1012")), "{}", answer.body);
+                    let events = match &mut events {
+                        Some(events) => events,
+                        none => {
+                            let other = Https::connect(self.address, &self.tls, &self.tenant.token)?;
+                            none.insert(other.follow(&format!("{}/events/stream", job(number)))?)
+                        }
+                    };
+                    events.next()?;
                 }
-                assert_eq!((answer.status, answer.json()["code"].as_str()), (409, Some("LG1012")), "{}", answer.body);
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            },
+            }
             Change::Token { label } => {
                 let body = json!({ "label": label.to_string(), "days": 1 });
                 expect(own.json(&format!("POST {at}/tokens"), &[], &body)?, 201);
@@ -117,9 +135,11 @@ impl Connection {
     /// Makes a version the current one of its job and uploads its bundle; the bundle's digest.
     fn publish(&self, own: &mut Https, job: u64, version: u64) -> Option<String> {
         let (tenant, name) = (&self.tenant.name, format!("job-{job}"));
-        let package = papers::bundle(tenant, &name, version);
-        let status = papers::status(tenant, &name, &package, &self.tenant.root);
-        let (digest, bytes) = papers::file(&package);
+        let papers = self.tenant.domain.tenant(tenant);
+        let package = papers.sign(signed::draft(tenant, &name, version), None);
+        let status = papers.sign_status(papers.releasing(&[&package], next_version())).to_json().expect("JSON");
+        let bytes = package.to_bytes().expect("a bundle");
+        let digest = Digest::of(&bytes);
         let at = format!("/api/v1/tenants/{tenant}");
         let answer = own.send(&format!("POST {at}/trust/status"), "application/json", &[], &status)?;
         assert_eq!(answer.status, 200, "{}", answer.body);

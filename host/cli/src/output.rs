@@ -6,6 +6,7 @@
 use anstyle::{AnsiColor, Style};
 use lockgate_core::Error;
 use lockgate_core::error::code;
+use lockgate_core::text::{steers, tame};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -133,22 +134,9 @@ fn json_line<T: Serialize>(value: &T) -> String {
     })
 }
 
-/// `text` in one line, with control characters and those that change the direction of writing spelt out.
+/// All of `text`, [tamed](tame).
 pub fn plain(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if steers(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-        out
-    })
-}
-
-/// Whether a character can steer a terminal or the direction of writing.
-fn steers(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns
+    tame(text, usize::MAX)
 }
 
 /// A table of two columns, without lines.
@@ -189,8 +177,8 @@ mod tests {
 
     #[test]
     fn nothing_can_move_the_cursor() {
-        assert_eq!(plain("a\u{1b}[2Jb\r\n\u{202e}é"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{202e}é");
+        assert_eq!(plain("a\u{1b}[2Jb\r\n\u{202e}é"), "a\\u{1b}[2Jb\\r\\n\\u{202e}é");
         assert_eq!(plain("a\u{61c}b"), "a\\u{61c}b");
-        assert_eq!(pairs([("name", "a\nb".to_owned())]), "name  a\\u{a}b\n");
+        assert_eq!(pairs([("name", "a\nb".to_owned())]), "name  a\\nb\n");
     }
 }

@@ -31,6 +31,7 @@ pub mod strict_json;
 pub mod suggest;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod time;
 pub mod toml_reader;
 pub mod trust;

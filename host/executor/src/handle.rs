@@ -223,6 +223,39 @@ mod tests {
     }
 
     #[test]
+    fn the_end_is_told_whatever_was_refused_before() {
+        for writes in [1, SLOT_REGIONS] {
+            let (slot, end) = link();
+            let other = thread::spawn(move || {
+                let (mut handle, mut ended) = (SlotHandle::new(end, None), false);
+                while let Some(ask) = handle.receive().unwrap() {
+                    ended |= ask.verb == Verb::End;
+                    match ask.verb {
+                        Verb::Hello { .. } => handle.answer(&ask, u64::from(VERSION), &[]).unwrap(),
+                        Verb::Write { .. } => handle.refuse(&ask, &Error::new(code::IO, "the disk is full")).unwrap(),
+                        _ => handle.answer(&ask, 0, &[]).unwrap(),
+                    }
+                }
+                ended
+            });
+            let mut port = Port::new(slot);
+            port.hello().unwrap();
+            if writes == 1 {
+                // The refusal is here before the end, and has come up nowhere.
+                port.post(Verb::Write { sink: 0, epoch: 1 }, b"1").unwrap();
+                let ahead = port.read_ahead(1, 0, 3).unwrap();
+                port.take(ahead, &mut Vec::new()).unwrap();
+            } else {
+                // No region is free, so that refusals come while the end waits for one.
+                (0..writes).for_each(|_| port.post(Verb::Write { sink: 0, epoch: 1 }, b"1").unwrap());
+            }
+            port.end(&"the last words").unwrap();
+            drop(port);
+            assert!(other.join().unwrap(), "{writes} writes");
+        }
+    }
+
+    #[test]
     fn nothing_waits_for_an_end_that_is_gone() {
         let (slot, end) = link();
         drop(end);

@@ -68,7 +68,6 @@ impl Port {
 
     /// The last ask. What was refused before no longer matters.
     pub(crate) fn end(&mut self, end: &impl Serialize) -> Result<()> {
-        self.refused = None;
         let bytes = payload::write(end)?;
         // Answers that are still to come may be refusals too, so that a region is waited for first.
         while self.free.is_empty() {

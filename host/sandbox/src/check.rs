@@ -6,9 +6,9 @@
 
 use crate::contract;
 use crate::program::is_ours;
-use crate::text::tame;
 use crate::wasi;
 use lockgate_core::error::code;
+use lockgate_core::text::tame;
 use lockgate_core::{Error, Result};
 use wasmparser::{ComponentInstance, Encoding, FunctionBody, Instance, Operator, Parser, Payload};
 

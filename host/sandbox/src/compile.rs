@@ -5,8 +5,9 @@
 
 use crate::check::{CheckLimits, ComponentInfo, inspect};
 use crate::engine;
-use crate::text::{MAX_MESSAGE, tame};
+use crate::failure::MAX_MESSAGE;
 use lockgate_core::error::code;
+use lockgate_core::text::tame;
 use lockgate_core::{Error, Result};
 use std::io;
 use wasmtime::OptLevel;

@@ -1,9 +1,9 @@
 //! The types of `lockgate:udf@0.1` as they are lowered and lifted, and their way to and from [`lockgate_core`]'s.
 
-use crate::text::tame;
 use lockgate_core::columns;
 use lockgate_core::error::code;
 use lockgate_core::plan::Plan;
+use lockgate_core::text::tame;
 use lockgate_core::types::{self, LogicalType};
 use lockgate_core::{Error, Result};
 use std::collections::BTreeSet;

@@ -3,11 +3,12 @@
 use crate::check::CheckLimits;
 use crate::code::{CodeMemory, Custom};
 use crate::compile::Compiler;
+use crate::failure::MAX_MESSAGE;
 use crate::limiter::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use crate::program::Program;
-use crate::text::{MAX_MESSAGE, tame};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
+use lockgate_core::text::tame;
 use lockgate_core::verify::{ComponentRef, Verified};
 use lockgate_core::{Error, Result};
 use sha2::{Digest as _, Sha256};

@@ -1,13 +1,16 @@
 //! Why a call failed: every way of failing has a kind, a code and a message that names what broke.
 
 use crate::host::Host;
-use crate::text::{MAX_MESSAGE, tame};
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
+use lockgate_core::text::tame;
 use lockgate_core::{Code, Error};
 use std::fmt;
 use std::fmt::Write as _;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+/// The longest text of a guest that an error carries, in bytes.
+pub const MAX_MESSAGE: usize = 1 << 10;
 
 /// The broad kind of a failure: what a caller decides by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,15 +2,16 @@
 
 use crate::cancel::Watch;
 use crate::contract::{self, BatchIn, CallParams, CallResult, ColumnIn, DescribeParams, DescribeResult};
+use crate::failure::MAX_MESSAGE;
 use crate::failure::{CallError, Context, Kind, Phase, Stop};
 use crate::host::Host;
 use crate::program::{BatchSeed, Settings, deadline};
 use crate::random::RandomBase;
-use crate::text::{MAX_MESSAGE, tame};
 use crate::usage::Usage;
 use lockgate_core::Error;
 use lockgate_core::columns::{BatchRef, Output};
 use lockgate_core::error::code;
+use lockgate_core::text::tame;
 use lockgate_core::types::FunctionDescription;
 use std::pin::pin;
 use std::task::{Poll, Waker};

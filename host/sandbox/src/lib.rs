@@ -22,7 +22,6 @@ mod limiter;
 mod log;
 mod program;
 mod random;
-mod text;
 mod usage;
 mod wasi;
 
@@ -31,11 +30,10 @@ pub use check::{CheckLimits, ComponentInfo, inspect};
 pub use code::CodeMemory;
 pub use compile::{Compiler, compatibility};
 pub use engine::{Engine, EngineOptions};
-pub use failure::{CallError, Kind};
+pub use failure::{CallError, Kind, MAX_MESSAGE};
 pub use instance::{Called, Instance};
 pub use log::{Level, LogSink, NoLog};
 pub use program::{BatchSeed, Program, Seed, Settings};
-pub use text::{MAX_MESSAGE, tame};
 pub use usage::{Histogram, Usage};
 
 #[cfg(test)]

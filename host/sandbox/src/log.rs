@@ -3,7 +3,7 @@
 //! What is beyond the quota of a batch is dropped and counted; the guest sees success, so that a flood of logs is
 //! neither an error nor a channel that reports how full the host is.
 
-use crate::text::tame;
+use lockgate_core::text::tame;
 use std::sync::Arc;
 
 /// The severity of a line.

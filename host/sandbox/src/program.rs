@@ -3,16 +3,17 @@
 use crate::cancel::{Cancel, Watch};
 use crate::contract::{self, CallParams, CallResult, DescribeParams, DescribeResult};
 use crate::engine::Engine;
+use crate::failure::MAX_MESSAGE;
 use crate::failure::{CallError, Context, Kind, Phase};
 use crate::host::Host;
 use crate::instance::{Instance, drive};
 use crate::limiter::Limiter;
 use crate::log::{LogSink, Logs, NoLog};
 use crate::random::{Random, RandomBase};
-use crate::text::{MAX_MESSAGE, tame};
 use crate::wasi;
 use lockgate_core::error::code;
 use lockgate_core::limits::Limits;
+use lockgate_core::text::tame;
 use lockgate_core::types::FunctionDescription;
 use lockgate_core::{Error, Result};
 use std::collections::BTreeMap;

@@ -3,11 +3,47 @@
 pub mod proxy;
 pub mod site;
 
+use lockgate_core::bundle::Draft;
+use lockgate_core::manifest::Manifest;
+use lockgate_core::statement::Kind;
+use lockgate_core::trust::Audience;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
+
+/// A job of `acme` that needs no component.
+pub const MANIFEST: &str = r#"
+[job]
+tenant = "acme"
+name = "copy"
+version = 1
+[source.lines]
+connector = "file"
+volume = "texts"
+path = "in/*.txt"
+[sink.out]
+input = "lines"
+connector = "stdout"
+format = "lines"
+"#;
+
+/// What is signed of a manifest for one trust domain, for as long as tests will run.
+pub fn draft(manifest: &str, domain: &str) -> Draft {
+    Draft {
+        kind: Kind::Job,
+        audience: Audience::new(vec![domain.parse().unwrap()]).unwrap(),
+        manifest: Manifest::parse_toml(manifest, "lockgate.toml").unwrap(),
+        parts: BTreeMap::new(),
+        data: BTreeMap::new(),
+        fallback: Vec::new(),
+        not_before: "2020-01-01T00:00:00Z".parse().unwrap(),
+        expires: "2999-01-01T00:00:00Z".parse().unwrap(),
+        grace_seconds: 0,
+    }
+}
 
 /// A folder in which the command runs.
 pub struct Home(TempDir);

@@ -1,12 +1,8 @@
 //! A JobManager as a process of its own on loopback, with an operator, two tenants and signed bundles.
 
-use super::Home;
+use super::{Home, MANIFEST, draft};
 use lockgate_core::Digest;
-use lockgate_core::bundle::{Draft, Package};
-use lockgate_core::manifest::Manifest;
-use lockgate_core::statement::Kind;
-use lockgate_core::trust::Audience;
-use std::collections::BTreeMap;
+use lockgate_core::bundle::Package;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
@@ -14,21 +10,6 @@ use std::time::Duration;
 
 /// How long anything may take here.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-const MANIFEST: &str = r#"
-[job]
-tenant = "acme"
-name = "copy"
-version = 1
-[source.lines]
-connector = "file"
-volume = "texts"
-path = "in/*.txt"
-[sink.out]
-input = "lines"
-connector = "stdout"
-format = "lines"
-"#;
 
 /// A JobManager, and a folder from which it is asked.
 pub struct Site {
@@ -89,17 +70,7 @@ impl Site {
     pub fn bundle(&self, file: &str, version: u64, path: &str) {
         let manifest = MANIFEST.replace("version = 1", &format!("version = {version}")).replace("in/*.txt", path);
         let home = &self.home;
-        let draft = Draft {
-            kind: Kind::Job,
-            audience: Audience::new(vec!["cluster.local".parse().unwrap()]).unwrap(),
-            manifest: Manifest::parse_toml(&manifest, "lockgate.toml").unwrap(),
-            parts: BTreeMap::new(),
-            data: BTreeMap::new(),
-            fallback: Vec::new(),
-            not_before: "2020-01-01T00:00:00Z".parse().unwrap(),
-            expires: "2999-01-01T00:00:00Z".parse().unwrap(),
-            grace_seconds: 0,
-        };
+        let draft = draft(&manifest, "cluster.local");
         // What a version newly touches is signed in relation to the one before.
         let before = std::fs::read(home.path("copy.1.lgb")).ok().map(|bytes| Package::parse(&bytes).unwrap());
         home.write(file, draft.package(before.as_ref()).unwrap().to_bytes().unwrap());

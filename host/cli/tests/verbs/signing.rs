@@ -1,26 +1,6 @@
 //! From keys to a verified bundle, and the ways in which that must fail.
 
-use crate::support::Home;
-use lockgate_core::bundle::Draft;
-use lockgate_core::manifest::Manifest;
-use lockgate_core::statement::Kind;
-use lockgate_core::trust::Audience;
-use std::collections::BTreeMap;
-
-const MANIFEST: &str = r#"
-[job]
-tenant = "acme"
-name = "copy"
-version = 1
-[source.lines]
-connector = "file"
-volume = "texts"
-path = "in/*.txt"
-[sink.out]
-input = "lines"
-connector = "stdout"
-format = "lines"
-"#;
+use crate::support::{Home, MANIFEST, draft};
 
 /// An operator with two root keys, both needed, and a tenant with two signers, both needed.
 fn world() -> Home {
@@ -36,18 +16,7 @@ fn world() -> Home {
 }
 
 fn bundle(home: &Home, file: &str, manifest: &str) {
-    let draft = Draft {
-        kind: Kind::Job,
-        audience: Audience::new(vec!["prod.example".parse().unwrap()]).unwrap(),
-        manifest: Manifest::parse_toml(manifest, "lockgate.toml").unwrap(),
-        parts: BTreeMap::new(),
-        data: BTreeMap::new(),
-        fallback: Vec::new(),
-        not_before: "2020-01-01T00:00:00Z".parse().unwrap(),
-        expires: "2999-01-01T00:00:00Z".parse().unwrap(),
-        grace_seconds: 0,
-    };
-    home.write(file, draft.package(None).unwrap().to_bytes().unwrap());
+    home.write(file, draft(manifest, "prod.example").package(None).unwrap().to_bytes().unwrap());
 }
 
 /// Names the bundle as current and renews both statuses.

@@ -6,8 +6,9 @@
 use super::wire::{self, Answer, Head, Question, Request, VERSION};
 use crate::jail::{self, Policy, Profile, ResourceLimits};
 use lockgate_core::error::code;
+use lockgate_core::text::tame;
 use lockgate_core::{Digest, Error, Result};
-use lockgate_sandbox::{CheckLimits, Compiler, ComponentInfo, MAX_MESSAGE, inspect, tame};
+use lockgate_sandbox::{CheckLimits, Compiler, ComponentInfo, MAX_MESSAGE, inspect};
 use std::any::Any;
 use std::fs::File;
 use std::io::{self, Read, Write};

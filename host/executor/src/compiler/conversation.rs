@@ -1,7 +1,7 @@
 //! Asking the compiler's process and hearing it out: in bounded time, in bounded memory, and whatever it does.
 
 use super::wire::{self, Answer, Head, LENGTH};
-use lockgate_sandbox::tame;
+use lockgate_core::text::tame;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;

@@ -6,8 +6,9 @@
 
 use crate::jail::Policy;
 use lockgate_core::error::{ALL, Code, code};
+use lockgate_core::text::tame;
 use lockgate_core::{Digest, Error, Result, strict_json};
-use lockgate_sandbox::{CheckLimits, ComponentInfo, MAX_MESSAGE, tame};
+use lockgate_sandbox::{CheckLimits, ComponentInfo, MAX_MESSAGE};
 use serde::{Deserialize, Serialize};
 
 /// The version of what is spoken here. Both ends are the same program, unless a program was replaced while it ran.

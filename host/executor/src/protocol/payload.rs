@@ -3,9 +3,9 @@
 use crate::protocol::REGION_BYTES;
 use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
+use lockgate_core::text::tame;
 use lockgate_core::types::{Field, FunctionDescription};
 use lockgate_core::{Error, Result};
-use lockgate_sandbox::tame;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

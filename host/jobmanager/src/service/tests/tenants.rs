@@ -156,6 +156,13 @@ async fn a_quota_is_replaced_only_by_who_has_seen_it() {
             world.service.set_quota(&operator(), &name("acme"), &values, precondition).await
         }
     };
+    for absent in [Precondition::Any, Precondition::Revision(1)] {
+        assert_eq!(
+            set(3, absent).await.unwrap_err().code(),
+            code::PRECONDITION_FAILED,
+            "{absent:?}: there is none yet"
+        );
+    }
     let first = set(3, Precondition::Unstated).await.unwrap();
     assert_eq!(first.quota.get(Kind::Jobs), 3);
     assert_eq!(set(4, Precondition::Unstated).await.unwrap_err().code(), code::PRECONDITION_REQUIRED);
