@@ -114,7 +114,8 @@ impl Service {
             let kept = self.find_taskmanager(name).await?;
             precondition.require(kept.revision)?;
             if kept.record.state != State::Revoked && !self.is_lost(name) {
-                let error = Error::new(code::WRONG_STATE, format!("TaskManager {name} was heard of lately"));
+                let cause = format!("TaskManager {name} may run still: two leases have not passed without it");
+                let error = Error::new(code::WRONG_STATE, cause);
                 return Err(error.help("drain it and end it, or revoke it first"));
             }
             let mut change = Change::default();
