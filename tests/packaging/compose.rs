@@ -120,7 +120,7 @@ fn what_is_not_contained_is_found() {
 fn what_services_refer_to_is_declared() {
     let project = project(&file("compose.yaml"));
     let declared = |kind: &str, name: &str| {
-        !project[kind].as_hash().is_none_or(|all| !all.contains_key(&Yaml::String(name.into())))
+        project[kind].as_hash().is_some_and(|all| all.contains_key(&Yaml::String(name.into())))
     };
     for (name, service) in services(&project) {
         for volume in texts(&service["volumes"]) {
