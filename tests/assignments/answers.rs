@@ -81,8 +81,12 @@ pub fn cases(site: &mut Site) {
     }
     site.jobmanager.plane.taken();
     let before = site.taskmanager.peak();
-    for route in ["heartbeat", "trust", "bundles", "open", "claim", "commit"] {
-        for (kind, bad) in &kinds {
+    for (at, route) in ["heartbeat", "bundles", "trust", "open", "claim", "commit"].into_iter().enumerate() {
+        for (number, (kind, bad)) in kinds.iter().enumerate() {
+            // What reads the others is the same: each kind on one of them at least, and on all where there is time.
+            if at > 1 && number % 4 != at - 2 && !suite::all() {
+                continue;
+            }
             let bad = Arc::clone(bad);
             site.case(GROUP, &format!("{route}: {kind}"), Delayed, move |site, said| {
                 let tenant = said.tenant.name.clone();

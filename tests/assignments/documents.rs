@@ -262,27 +262,29 @@ fn replayed(site: &mut Site) {
             Ok(())
         },
     );
-    site.case(
-        GROUP,
-        "an earlier version as a fallback that nobody named",
-        Refused(&[code::NOT_A_FALLBACK]),
-        |site, said| {
+    for (name, verdict, named) in [
+        ("an earlier version as a fallback that nobody named", Refused(&[code::NOT_A_FALLBACK]), false),
+        // Not hostile: so that it is known for what the one above is refused.
+        ("an earlier version as a fallback that the tenant named", Harmless, true),
+    ] {
+        site.case(GROUP, name, verdict, move |site, said| {
             let old = said.package.clone();
-            said.package = said.tenant.sign(said.tenant.draft(2), Some(&said.package));
+            let mut draft = said.tenant.draft(2);
+            if named {
+                draft.fallback.push(old.release().expect("a release"));
+            }
+            said.package = said.tenant.sign(draft, Some(&old));
             said.tenant.release(&said.package);
             said.documents = site.operator.documents(&said.tenant);
             said.give(&old);
             let current = said.package.to_bytes().expect("bytes");
             let digest = lockgate_core::Digest::of(&current);
-            let tenant = said.tenant.name.clone();
-            site.jobmanager.change(|state| {
-                state.bundles.insert((tenant.clone(), digest.to_string()), current.clone());
-                state.bundles.insert((tenant, digest.hex()), current);
-            });
+            let at = (said.tenant.name.clone(), digest.to_string());
+            site.jobmanager.change(|state| state.bundles.insert(at, current));
             said.assignment.fallback_of = Some(digest);
             Ok(())
-        },
-    );
+        });
+    }
     site.case(GROUP, "an upgrade that touches more than it lists", Refused(&[code::WIDENED]), |site, said| {
         let narrow = said.tenant.manifest(1).replace("rows/*.json", "rows/a*.json");
         let narrow = said.tenant.sign(said.tenant.draft_of(&narrow), None);

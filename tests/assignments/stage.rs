@@ -171,7 +171,6 @@ impl Site {
             let Assignment { job, epoch, bundle, .. } = said.assignment.clone();
             state.documents.insert(job.tenant.clone(), said.documents.clone());
             state.bundles.insert((job.tenant.clone(), bundle.to_string()), said.bundle.clone());
-            state.bundles.insert((job.tenant.clone(), bundle.hex()), said.bundle.clone());
             state.ledgers.insert(job, Ledger::new(&said.run, epoch));
             state.order(said.assignment.clone());
         });
