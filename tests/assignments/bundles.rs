@@ -10,6 +10,15 @@ use lockgate_core::keys::SecretKey;
 use lockgate_core::statement::{self, Kind, Release};
 use lockgate_core::{Code, Digest};
 
+/// Makes a bundle's contents.
+type Drafted = fn(&Tenant) -> Draft;
+/// What is said of a release instead.
+type Lie = fn(Release) -> Release;
+/// Makes what is sent in a bundle's place.
+type Sent = fn(&Site) -> Vec<u8>;
+/// Changes what is to be signed.
+type Change = fn(&mut Draft);
+
 const GROUP: &str = "bundles";
 /// Nobody whose signature counts has signed, or too few, or not this.
 const UNSIGNED: &[Code] = &[code::UNTRUSTED_SIGNER];
@@ -123,7 +132,7 @@ fn contents(site: &mut Site) {
         said.give(&package);
         Ok(())
     });
-    let current: [(&str, fn(&Tenant) -> Draft); 2] = [
+    let current: [(&str, Drafted); 2] = [
         ("a version of which the status names another content", |tenant| {
             let mut draft = tenant.draft(1);
             draft.parts.insert(name("guest"), evil());
@@ -163,7 +172,7 @@ fn contents(site: &mut Site) {
             Ok(())
         },
     );
-    let lies: [(&str, fn(Release) -> Release); 2] = [
+    let lies: [(&str, Lie); 2] = [
         ("a release of another version than the file's", |release| Release { version: release.version + 1, ..release }),
         ("a release of another digest than the file's", |release| Release { digest: Digest::of(b"other"), ..release }),
     ];
@@ -190,7 +199,7 @@ fn contents(site: &mut Site) {
             Ok(())
         },
     );
-    let parts: [(&str, &'static [Code], fn(&Site) -> Vec<u8>); 3] = [
+    let parts: [(&str, &'static [Code], Sent); 3] = [
         ("machine code as a component", &[code::INVALID_COMPONENT, code::NOT_A_COMPONENT], Site::machine_code),
         ("a core module as a component", &[code::NOT_A_COMPONENT], |_| wat::parse("(module)")),
         ("a component that imports what was not signed", &[code::IMPORTS_DIFFER], |_| {
@@ -255,7 +264,7 @@ fn asked_for_more(site: &mut Site) {
             Ok(())
         });
     }
-    let drafts: [(&str, &'static [Code], fn(&mut Draft)); 3] = [
+    let drafts: [(&str, &'static [Code], Change); 3] = [
         ("for another cluster", &[code::WRONG_AUDIENCE], |draft| draft.audience = audience("other.test")),
         ("not valid yet", &[code::NOT_YET_VALID], |draft| draft.not_before = now().plus(DAY)),
         ("expired", &[code::EXPIRED], |draft| draft.expires = now().plus(-1)),
