@@ -208,6 +208,9 @@ fn the_operator_manages_tenants_members_tokens_and_quotas() {
     assert_eq!(quota.json()["set"], json!({ "jobs": 1, "memory": 1 << 30 }));
     assert_eq!(home.run(&format!("quota set memory= --tenant acme {LG}")).json()["set"], json!({ "jobs": 1 }));
     assert!(home.run("quota show --tenant acme").text().contains("bundle-bytes"));
+    let weight = home.run(&format!("quota set --weight 3 --tenant acme {LG}"));
+    assert_eq!(weight.json()["set"], json!({ "jobs": 1, "weight": 3 }));
+    home.run("quota set weight= --tenant acme").text();
     home.run("quota set jobs=0 --tenant acme").text();
     home.run("submit copy.1.lgb --detached --context acme").refused(1, "LG1112");
     home.run("quota set jobs= fuel-per-second=1G --tenant acme").text();
