@@ -102,6 +102,6 @@ pub(crate) trait Ledger: Send + Sync {
     /// Notes that all slots have ended by themselves; whether all is read that was theirs to read.
     ///
     /// # Errors
-    /// `LG0830`.
+    /// `LG0830`; `LG1440` if a JobManager gave out fewer splits than it said were left, and no other TaskManager has slots.
     fn settle(&self) -> Result<bool>;
 }

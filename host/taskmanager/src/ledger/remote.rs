@@ -260,7 +260,14 @@ impl Ledger for Remote {
 
     fn settle(&self) -> Result<bool> {
         let shared = self.lock();
-        Ok(shared.slots.values().all(|slot| slot.done) && shared.taken.values().all(|finished| *finished))
+        let finished = shared.slots.values().all(|slot| slot.done) && shared.taken.values().all(|finished| *finished);
+        // Nobody else reads, and so nobody else can have what was left.
+        let alone = self.share.slots == self.share.parallelism;
+        if finished && alone && shared.taken.len() < self.left.0 {
+            let cause = format!("{} splits were left, and {} were given out", self.left.0, shared.taken.len());
+            return Err(wrong(cause));
+        }
+        Ok(finished)
     }
 }
 

@@ -269,6 +269,22 @@ fn a_split_is_not_read_a_second_time_under_a_lease() {
 }
 
 #[test]
+fn a_job_is_not_finished_while_splits_are_held_back() {
+    let (world, model) = (World::plain(), Model::default());
+    world.numbers("in/a", 0..3);
+    let nothing: fn(&mut Claimed) = |claimed| claimed.split = None;
+    for (parallelism, alone) in [(1, true), (2, false)] {
+        let way = model.way(|_| Fate::Answered).lying(|_| (), nothing);
+        let share = Share { first: 0, slots: 1, parallelism };
+        match run_share(&world, model.lease(), way, share, &Stop::default()) {
+            // Another TaskManager may have it.
+            Ok(report) => assert!(report.finished && !alone),
+            Err(error) => assert_eq!((error.code(), alone), (code::RECORD_UNBELIEVED, true)),
+        }
+    }
+}
+
+#[test]
 fn a_split_that_another_taskmanager_found_later_is_looked_for() {
     let (world, model) = (World::plain(), Model::default());
     world.numbers("in/a", 0..3);
