@@ -28,7 +28,11 @@ fn a_job_survives_whatever_is_killed() {
 
 #[test]
 fn a_job_survives_whatever_stands_still_for_longer_than_its_lease() {
-    each(&[Fault::Freeze(Target::TaskManager(0)), Fault::Freeze(Target::Executor(1)), Fault::Freeze(Target::JobManager)]);
+    each(&[
+        Fault::Freeze(Target::TaskManager(0)),
+        Fault::Freeze(Target::Executor(1)),
+        Fault::Freeze(Target::JobManager),
+    ]);
 }
 
 #[test]

@@ -14,9 +14,9 @@ pub const MANAGERS: usize = 3;
 pub const LEASE_IS_OVER: u64 = 5_000;
 
 const FILES: i64 = 8;
-const ROWS: i64 = 1_500;
+const ROWS: i64 = 6_000;
 /// So much fuel a second for each slot that a job runs for longer than what happens to it, on any machine.
-const FUEL: u64 = 200_000;
+const FUEL: u64 = 2_000_000;
 
 /// What happens at once.
 #[derive(Clone, Debug)]
@@ -103,10 +103,10 @@ pub fn run(job: &str, steps: &[Step], strict: bool) {
 }
 
 impl World {
-    /// Waits for a commit, lets `step` happen, takes it back and waits for the next commit; false if the job was over
-    /// before.
+    /// Waits until all slots have committed, lets `step` happen, takes it back and waits until all have committed again;
+    /// false if the job was over before.
     fn step(&mut self, step: &Step) -> bool {
-        if !self.await_commit(self.commits()) {
+        if !self.await_commits(self.commits()) {
             return false;
         }
         std::thread::sleep(Duration::from_millis(step.pause_ms));
@@ -119,27 +119,20 @@ impl World {
             // It is about time here: the fault must outlast leases.
             std::thread::sleep(Duration::from_millis(step.hold_ms));
         }
-        let committed = self.commits();
         let healed = Instant::now();
         undo.into_iter().for_each(|undo| self.undo(undo));
-        let goes_on = self.await_commit(committed);
-        println!(
-            "{}: {:?}: {} {:.1} s after it began, {:.1} s after it was over",
-            self.job,
-            step.faults,
-            if goes_on { "the next commit" } else { "the end" },
-            begun.elapsed().as_secs_f64(),
-            healed.elapsed().as_secs_f64()
-        );
+        let what = if self.await_commits(self.commits()) { "all slots commit" } else { "the end" };
+        let (since, after) = (begun.elapsed().as_secs_f64(), healed.elapsed().as_secs_f64());
+        println!("{}: {:?}: {what} {since:.1} s after it began, {after:.1} s after it was over", self.job, step.faults);
         true
     }
 
-    /// Waits until there are more than `committed` commits; false if the job has finished with no more.
-    fn await_commit(&self, committed: usize) -> bool {
+    /// Waits until every slot has one commit more than `before`; false if the job has finished without.
+    fn await_commits(&self, before: [usize; MANAGERS]) -> bool {
         let begun = Instant::now();
         loop {
             let over = self.is_over();
-            if self.commits() > committed {
+            if self.commits().iter().zip(before).all(|(now, before)| *now > before) {
                 return true;
             }
             if over {
@@ -154,10 +147,18 @@ impl World {
         self.cluster.job(&self.job)["state"] == "FINISHED"
     }
 
-    /// How many outputs are visible.
-    fn commits(&self) -> usize {
-        let files = std::fs::read_dir(self.cluster.path("out").join(&self.job)).into_iter().flatten().flatten();
-        files.filter(|file| !file.file_name().to_string_lossy().starts_with('.')).count()
+    /// How many outputs of each slot are visible.
+    fn commits(&self) -> [usize; MANAGERS] {
+        let mut commits = [0; MANAGERS];
+        for file in std::fs::read_dir(self.cluster.path("out").join(&self.job)).into_iter().flatten().flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            // NODE-RUN-SLOT-EPOCH.ENDING
+            let slot = name.rsplit('-').nth(1).and_then(|slot| slot.parse::<usize>().ok());
+            if let Some(commits) = slot.filter(|_| !name.starts_with('.')).and_then(|slot| commits.get_mut(slot)) {
+                *commits += 1;
+            }
+        }
+        commits
     }
 
     /// Ends all TaskManagers, so that nothing is published any more.
