@@ -6,6 +6,7 @@
 
 mod assignments;
 mod calls;
+mod chaos;
 mod cluster;
 mod escapes;
 mod harness;

@@ -32,6 +32,8 @@ pub struct Cluster {
     deployer: String,
     admin: String,
     taskmanagers: BTreeMap<String, Service>,
+    /// What TaskManagers had logged that were started again since.
+    past: String,
     /// The releases that are current, and the version of what says so.
     current: BTreeMap<Name, lockgate_core::statement::Release>,
     revision: u64,
@@ -59,6 +61,7 @@ impl Cluster {
             deployer: String::new(),
             admin: String::new(),
             taskmanagers: BTreeMap::new(),
+            past: String::new(),
             current: BTreeMap::new(),
             revision: 0,
             allowed: Allowed::as_asked(&harness::manifest(manifest)),
@@ -131,17 +134,21 @@ impl Cluster {
 
     /// Lets a new TaskManager join, with these further lines in its configuration, and waits until it is answered.
     pub fn join(&mut self, name: &str, settings: &str) {
+        self.join_over(name, self.plane, settings);
+    }
+
+    /// The same for one that finds the plane at `plane`.
+    pub fn join_over(&mut self, name: &str, plane: SocketAddrV4, settings: &str) {
         let token = self.json(&self.operator, "POST /api/v1/join-tokens", &json!({ "name": name }), 201);
         let token = token.json()["token"].as_str().expect("a token").to_owned();
         self.write(&format!("{name}.token"), token.as_bytes());
         let api = self.client.address;
         let text = format!(
             "name = \"{name}\"\nlog-format = \"json\"\nstate = \"{name}\"\ncache = \"cache\"\n{settings}\n\
-             [jobmanager]\njoin = \"https://{api}\"\nca = \"data/tls/ca.pem\"\nplane = [\"{}\"]\n\
+             [jobmanager]\njoin = \"https://{api}\"\nca = \"data/tls/ca.pem\"\nplane = [\"{plane}\"]\n\
              join-token-file = \"{name}.token\"\n\
              [trust]\ndomain = \"development.local\"\noperator-root = \"operator-root.json\"\n\
              [volumes]\nin = \"in\"\nout = \"out\"\ndata = \"{}\"\n",
-            self.plane,
             examples().join("data").display(),
         );
         self.write(&format!("{name}.toml"), text.as_bytes());
@@ -153,7 +160,14 @@ impl Cluster {
     pub fn start_taskmanager(&mut self, name: &str) {
         let config = self.path(&format!("{name}.toml"));
         let service = Service::start(&["taskmanager".as_ref(), "--config".as_ref(), config.as_os_str()]);
-        self.taskmanagers.insert(name.to_owned(), service);
+        if let Some(former) = self.taskmanagers.insert(name.to_owned(), service) {
+            self.past += &logged(name, &former);
+        }
+    }
+
+    /// Where the plane is.
+    pub fn plane(&self) -> SocketAddrV4 {
+        self.plane
     }
 
     /// The process of a TaskManager.
@@ -170,16 +184,23 @@ impl Cluster {
     pub fn restart_jobmanager(&mut self, settings: &str) {
         self.jobmanager().kill();
         let addresses = (self.client.address, self.plane);
+        self.past += &self.jobmanager.take().map(|former| logged("jobmanager", &former)).unwrap_or_default();
         let (jobmanager, ..) = start_jobmanager(self.folder.path(), addresses, settings);
         self.jobmanager = Some(jobmanager);
     }
 
     /// Signs a bundle of this manifest, makes it the current version and makes a job of it; its name.
     pub fn submit(&mut self, manifest: &str, parts: &[(&str, Part)]) -> String {
+        self.submit_with(manifest, parts, &json!({}))
+    }
+
+    /// The same with these further fields in the request for the job.
+    pub fn submit_with(&mut self, manifest: &str, parts: &[(&str, Part)], fields: &Value) -> String {
         let package = package(harness::manifest(manifest), parts);
         let job = self.upload(&package);
         let digest = Digest::of(&package.to_bytes().expect("bytes"));
-        let asked = json!({ "bundle": digest });
+        let mut asked = fields.clone();
+        asked["bundle"] = json!(digest);
         self.json(&self.deployer, &format!("POST /api/v1/tenants/{TENANT}/jobs"), &asked, 201);
         job
     }
@@ -233,10 +254,7 @@ impl Cluster {
     pub fn logs(&self) -> String {
         let all = self.taskmanagers.iter().map(|(name, service)| (name.as_str(), service));
         let all = all.chain(self.jobmanager.iter().map(|service| ("jobmanager", service)));
-        all.flat_map(|(name, service)| {
-            service.lines().into_iter().map(move |line| format!("{name}: {line}\n")).collect::<Vec<_>>()
-        })
-        .collect()
+        all.fold(self.past.clone(), |text, (name, service)| text + &logged(name, service))
     }
 
     /// A JSON request that must be answered so.
@@ -268,6 +286,10 @@ fn now() -> Timestamp {
         i64::try_from(now.as_secs()).expect("a time")
     });
     Timestamp::from_seconds(*NOW)
+}
+
+fn logged(name: &str, service: &Service) -> String {
+    service.lines().into_iter().map(|line| format!("{name}: {line}\n")).collect()
 }
 
 fn start_jobmanager(

@@ -5,6 +5,7 @@
 //! Clients change things of their own, so that what each must find is known exactly; what they share is checked by the
 //! service's own invariants.
 
+use crate::harness::random::Random;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -163,23 +164,5 @@ fn check<S: Service>(
                 .complaints
                 .push(format!("{at}: {state:?} is there, {model:?} was acknowledged, {pending:?} was asked"));
         }
-    }
-}
-
-/// Numbers that look random (Steele and others, SplitMix64).
-pub struct Random(u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
     }
 }

@@ -5,9 +5,10 @@
 //! there: every job and token that was made and not deleted, every change once. What a tenant takes up must be what its
 //! jobs do, with the reconciler driving them on meanwhile.
 
-use super::driver::{Random, Service};
+use super::driver::Service;
 use super::https::{Answer, Https};
 use super::requests::{Change, Connection, Tenant, next_version};
+use crate::harness::random::Random;
 use crate::harness::signed::{Domain, value};
 use lockgate_core::Name;
 use lockgate_jobmanager::audit::verify::Verifier;

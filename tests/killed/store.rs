@@ -4,7 +4,8 @@
 //! compare-and-set), and records an event: all in one commit. So after any kill the shared counter is the sum of the
 //! others, and the audit log has as many records.
 
-use super::driver::{Client, Random, Service};
+use super::driver::{Client, Service};
+use crate::harness::random::Random;
 use lockgate_core::Timestamp;
 use lockgate_core::error::code;
 use lockgate_jobmanager::audit::{Event, export};

@@ -7,6 +7,7 @@
 
 mod api;
 mod bench;
+mod chaos;
 mod check;
 mod crash;
 mod demo;
@@ -69,6 +70,12 @@ const COMMANDS: &[Command] = &[
         summary: "kill the store at random points and say what was lost",
         help: || crash::HELP.into(),
         run: crash::run,
+    },
+    Command {
+        name: "chaos",
+        summary: "let everything fail under jobs and say what came out wrong",
+        help: || chaos::HELP.into(),
+        run: chaos::run,
     },
     Command {
         name: "image",
