@@ -14,7 +14,8 @@ pub const MANAGERS: usize = 3;
 pub const LEASE_IS_OVER: u64 = 5_000;
 
 const FILES: i64 = 8;
-const ROWS: i64 = 6_000;
+/// Rows of each file: some, and so many more for each step, so that the job is not over before them.
+const ROWS: (i64, i64) = (2_000, 5_000);
 /// So much fuel a second for each slot that a job runs for longer than what happens to it, on any machine.
 const FUEL: u64 = 2_000_000;
 
@@ -36,6 +37,8 @@ pub struct World {
     /// The disk of the first TaskManager's state, if this may make one.
     pub disk: Option<Disk>,
     job: String,
+    /// Of all files together.
+    rows: i64,
 }
 
 /// The name of TaskManager `at`.
@@ -76,13 +79,14 @@ fn manifest(job: &str) -> String {
 pub fn run(job: &str, steps: &[Step], strict: bool) {
     let manifest = manifest(job);
     let cluster = Cluster::start(&manifest, "");
+    let rows = ROWS.0 + ROWS.1 * i64::try_from(steps.len()).expect("a few");
     for file in 0..FILES {
-        cluster.write_rows(&format!("{file}.json"), (file * ROWS..(file + 1) * ROWS).map(|x| 10_000 + x));
+        cluster.write_rows(&format!("{file}.json"), (file * rows..(file + 1) * rows).map(|x| 10_000 + x));
     }
     let relays = (0..MANAGERS).map(|_| Relay::start(cluster.plane())).collect();
     let wants_disk = steps.iter().flat_map(|step| &step.faults).any(|fault| matches!(fault, Fault::FullDisk(_)));
     let disk = wants_disk.then(|| Disk::make(&cluster.path(&name(0)))).flatten();
-    let mut world = World { cluster, relays, disk, job: job.to_owned() };
+    let mut world = World { cluster, relays, disk, job: job.to_owned(), rows: FILES * rows };
     for at in 0..MANAGERS {
         let plane = world.relays[at].address();
         world.cluster.join_over(&name(at), plane, "slots = 1");
@@ -174,9 +178,8 @@ impl World {
         let rows = self.cluster.rows(&self.job);
         let mut found: Vec<i64> = rows.iter().map(|row| row["y"].as_i64().expect("a number") - 10_000).collect();
         found.sort_unstable();
-        let all = FILES * ROWS;
-        let missing = (0..all).filter(|x| found.binary_search(x).is_err()).count();
-        let more = found.len() + missing - usize::try_from(all).expect("a small number");
+        let missing = (0..self.rows).filter(|x| found.binary_search(x).is_err()).count();
+        let more = found.len() + missing - usize::try_from(self.rows).expect("a small number");
         assert_eq!((missing, more), (0, 0), "{}: missing, too many:\n{}", self.job, self.cluster.logs());
     }
 }
