@@ -162,7 +162,7 @@ fn listed(items: &[Value]) -> String {
 /// A field in words; what was never heard of says nothing of itself.
 fn shown(item: &Value, field: &str) -> String {
     match item.get(field) {
-        Some(Value::Number(bytes)) if field == "memory" => bytes.as_u64().map(human::bytes).unwrap_or_default(),
+        Some(Value::Number(bytes)) if field == "memory" => bytes.as_u64().map(human::about_bytes).unwrap_or_default(),
         Some(value) => words(value),
         None => "-".into(),
     }
@@ -263,7 +263,7 @@ mod tests {
         let text = listed(&items);
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[0], ["name", "state", "slots", "used", "memory", "volumes", "program", "heard"]);
-        assert_eq!(rows[1], ["tm-1", "active", "4", "1", "1", "GiB", "a,", "b", "-", "-"]);
+        assert_eq!(rows[1], ["tm-1", "active", "4", "1", "1.0", "GiB", "a,", "b", "-", "-"]);
         assert_eq!(rows[2], ["tm-2", "revoked", "-", "-", "-", "-", "-", "-"]);
     }
 }
