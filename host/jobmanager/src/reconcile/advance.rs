@@ -168,14 +168,19 @@ fn listen(job: &Job, view: &View<'_>, placed: &Placed) -> Tasks {
             Some(Status::Running) => running = true,
             Some(Status::Finished) => {}
             Some(Status::Starting) => starting = true,
+            // What has ended under this lease does not begin again under it, whether or not it was ever said to run.
+            Some(Status::Ended) => {
+                let cause = format!(
+                    "TaskManager {name} has ended its tasks, most likely for want of an answer while its lease lasted"
+                );
+                return Tasks::Failed(Failure::new(code::TASKMANAGER_LOST, cause, false, view.now));
+            }
             // It said once that they run, and says by now that they do not.
-            Some(Status::Ended) | None
-                if job.execution.state != State::Created && view.heard(name) > job.execution.since =>
-            {
+            None if job.execution.state != State::Created && view.heard(name) > job.execution.since => {
                 let cause = format!("TaskManager {name} has lost its tasks, most likely by starting anew");
                 return Tasks::Failed(Failure::new(code::TASKMANAGER_LOST, cause, false, view.now));
             }
-            Some(Status::Ended) | None => starting = true,
+            None => starting = true,
         }
     }
     match (silent, starting, running) {

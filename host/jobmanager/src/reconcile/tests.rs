@@ -182,6 +182,23 @@ fn a_taskmanager_that_starts_anew_has_lost_its_tasks() {
     assert_eq!((world.state("a/x"), world.job("a/x").execution.history.failures), (State::Running, 1));
 }
 
+/// One that had no word of its JobManager for so long that its lease was over, before it ever said that its tasks run.
+#[test]
+fn tasks_that_end_before_they_are_said_to_run_are_started_again() {
+    let mut world = World::new(&[("a/x", 2)], &[("t1", 2)]);
+    world.round(usize::MAX);
+    world.round(usize::MAX);
+    world.deliver(&name("t1"));
+    world.heartbeat(&name("t1"));
+    world.round(usize::MAX);
+    assert_eq!((world.state("a/x"), world.running().len()), (State::Created, 1));
+    let before = epoch(&world, "a/x");
+    world.machines.get_mut("t1").unwrap().tasks.get_mut(&id("a/x")).unwrap().status = Status::Ended;
+    world.settle(10);
+    assert_eq!((world.state("a/x"), world.job("a/x").execution.history.failures), (State::Running, 1));
+    assert!(epoch(&world, "a/x") > before);
+}
+
 #[test]
 fn a_drained_taskmanager_is_left_without_a_failure() {
     let mut world = running();

@@ -146,8 +146,10 @@ impl World {
     pub fn pass(&mut self, time: Duration) {
         self.now = self.now.plus(time);
         for machine in self.machines.values_mut() {
-            // A task ends with its lease.
-            machine.tasks.retain(|_, task| !is_live(task) || task.lease.until > self.now);
+            // A task ends with its lease, and its TaskManager goes on saying that it has.
+            for task in machine.tasks.values_mut().filter(|task| is_live(task) && task.lease.until <= self.now) {
+                task.status = Status::Ended;
+            }
         }
         self.check();
     }
