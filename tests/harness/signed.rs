@@ -344,7 +344,7 @@ mod tests {
         };
         type Change<'a> = &'a dyn Fn(&mut Domain, &mut Draft);
         let changes: [(&str, Change<'_>, Code); 6] = [
-            ("expiry", &|domain, _| expire(&mut domain.status), code::EXPIRED),
+            ("expiry", &|domain, _| expire(&mut domain.status), code::STALE_STATUS),
             ("audience", &|domain, _| domain.tenant_mut("acme").root.audience = elsewhere(), code::WRONG_AUDIENCE),
             ("keys", &|domain, _| domain.tenant_mut("acme").keys.signer = stranger(), code::UNTRUSTED_SIGNER),
             ("grants", &|domain, _| domain.tenant_mut("acme").policy.grants.clear(), code::NOT_GRANTED),
