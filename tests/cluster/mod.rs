@@ -132,28 +132,49 @@ fn a_job_outlives_its_jobmanager() {
     check(&cluster, &job, rows);
 }
 
+/// A job without an end.
+const ENDLESS: &str = r#"
+    [job]
+    tenant = "tests"
+    name = "endless"
+    version = 1
+    parallelism = { min = 1, max = 1 }
+    [source.bids]
+    connector = "nexmark"
+    table = "bid"
+    rate = 1_000
+    [sink.nowhere]
+    input = "bids"
+    connector = "discard"
+"#;
+
+#[test]
+fn certificates_are_renewed_under_a_job_that_goes_on() {
+    let mut cluster = Cluster::start(ENDLESS, "certificate-lifetime = \"6 s\"");
+    cluster.join("tm-1", "slots = 1");
+    let job = cluster.submit(ENDLESS, &[]);
+    let before = cluster.await_state(&job, "RUNNING");
+    // The third one is asked for when the one of joining has long expired.
+    let mut last = String::new();
+    for _ in 0..3 {
+        let newer = |line: &serde_json::Value| {
+            let expires = line["expires"].as_str().filter(|expires| *expires > last.as_str())?;
+            (line["message"] == "took the next certificate").then(|| expires.to_owned())
+        };
+        last = cluster.taskmanager("tm-1").await_line("another certificate", newer);
+    }
+    let after = cluster.job(&job);
+    assert_eq!((&after["state"], &after["since"]), (&before["state"], &before["since"]), "{}", cluster.logs());
+}
+
 #[test]
 fn what_is_revoked_stops_on_the_cluster() {
-    // Without an end: only the revocation stops it.
-    let manifest = r#"
-        [job]
-        tenant = "tests"
-        name = "revoked"
-        version = 1
-        parallelism = { min = 1, max = 1 }
-        [source.bids]
-        connector = "nexmark"
-        table = "bid"
-        rate = 1_000
-        [sink.nowhere]
-        input = "bids"
-        connector = "discard"
-    "#;
+    let manifest = ENDLESS;
     let mut cluster = Cluster::start(manifest, "");
     cluster.join("tm-1", "slots = 1");
     let job = cluster.submit(manifest, &[]);
     cluster.await_state(&job, "RUNNING");
-    cluster.publish(|status| status.revoked_jobs.push(Name::new("revoked").unwrap()));
+    cluster.publish(|status| status.revoked_jobs.push(Name::new("endless").unwrap()));
     cluster.await_job(&job, "stopped", |job| job["state"] == "FAILED" || job["state"] == "CANCELED");
     cluster.taskmanager("tm-1").await_message("ended");
 }

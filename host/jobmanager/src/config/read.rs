@@ -191,7 +191,7 @@ fn plane(table: Values<'_, '_, '_>, names: &[String]) -> Plane {
         listen: table.list("listen", address).unwrap_or_else(|| vec![([127, 0, 0, 1], 8444).into()]),
         names: table.list("names", host_name).unwrap_or_else(|| names.to_vec()),
         certificate_lifetime: table
-            .duration("certificate-lifetime", HOUR / 60..=30 * 24 * HOUR)
+            .duration("certificate-lifetime", 6_000..=30 * 24 * HOUR)
             .unwrap_or(Duration::from_secs(86_400)),
         join_token_lifetime: table.duration("join-token-lifetime", 1_000..=join).unwrap_or(Duration::from_secs(3_600)),
         lease: table.duration("lease", 1_000..=HOUR).unwrap_or(Duration::from_secs(30)),
