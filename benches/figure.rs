@@ -20,6 +20,15 @@ pub struct Figure {
     /// Records a second of one busy core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub records_per_s: Option<f64>,
+    /// Requests a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_s: Option<f64>,
+    /// Bytes a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_s: Option<f64>,
+    /// What a second brings, of what it brings at a bare server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_bare: Option<f64>,
     /// Bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -57,6 +66,9 @@ impl Report {
             (figure.native_ns, "ns native"),
             (figure.ratio, "x native"),
             (figure.records_per_s.map(|records| records / 1e6), "M records/s"),
+            (figure.requests_per_s, "requests/s"),
+            (figure.bytes_per_s.map(|bytes| bytes / 1e6), "MB/s"),
+            (figure.of_bare, "x bare"),
             (figure.bytes.map(|bytes| bytes as f64 / 1e6), "MB"),
             (figure.moves, "moves"),
         ];

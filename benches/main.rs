@@ -8,6 +8,7 @@ mod bomb;
 mod executor;
 mod figure;
 mod job;
+mod jobmanager;
 mod memory;
 mod native;
 mod placement;
@@ -48,6 +49,7 @@ fn main() -> Result<()> {
     start::measure(&report)?;
     job::measure(&report)?;
     tenants::measure(&report)?;
+    jobmanager::measure(&report)?;
     memory::measure(&report)
 }
 

@@ -22,7 +22,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-tests", &["lockgate-executor"]),
     (
         "lockgate-benches",
-        &["lockgate-core", "lockgate-sandbox", "lockgate-dataflow", "lockgate-executor", "lockgate-taskmanager"],
+        &[
+            "lockgate-core",
+            "lockgate-sandbox",
+            "lockgate-dataflow",
+            "lockgate-executor",
+            "lockgate-taskmanager",
+            "lockgate-jobmanager",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -11,7 +11,8 @@ Builds the guests, `lockgate` and the benches in release and runs those whose na
 they mean and the machine that they were taken on are in docs/performance.md.
 
 Options:
-  --json   one JSON object a line on standard output: `name`, and of `ratio`, `ns`, `records_per_s`, `bytes`, `moves` what the row has
+  --json   one JSON object a line on standard output: `name`, and of `ratio`, `ns`, `records_per_s`, `requests_per_s`,
+           `bytes_per_s`, `of_bare`, `bytes`, `moves` what the row has
 ";
 
 /// Both packages in both builds, so that features agree and the release build is shared.
