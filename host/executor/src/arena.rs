@@ -235,6 +235,9 @@ mod tests {
             assert_eq!(arena.copy_in(region, &vec![0; bytes]).unwrap_err().code(), code::PROTOCOL_RANGE);
             assert_eq!(arena.copy_out(region, bytes, &mut out).unwrap_err().code(), code::PROTOCOL_RANGE);
         }
+        // Behind the regions of one slot begins the next one's page of control words.
+        let first = Arena::new(&memory, 0);
+        assert!(first.copy_in(SLOT_REGIONS, b"x").is_err() && first.copy_out(SLOT_REGIONS, 1, &mut out).is_err());
         let beyond = Arena::new(&memory, 2);
         assert!(beyond.copy_in(0, b"").is_err() && beyond.control().is_empty(), "a slot that is not there");
     }
@@ -263,7 +266,9 @@ mod tests {
     #[test]
     fn nobody_cuts_the_memory_off() {
         let descriptor = create(1).unwrap();
-        assert!(rustix::fs::ftruncate(&descriptor, 0).is_err());
+        for size in [0, bytes(1) - 1, bytes(1) + 1, bytes(2)] {
+            assert!(rustix::fs::ftruncate(&descriptor, size).is_err(), "{size} bytes");
+        }
         assert!(rustix::fs::fcntl_add_seals(&descriptor, SealFlags::WRITE).is_err());
         assert_eq!(Memory::map(&descriptor, 2).err().map(|error| error.code()), Some(code::PROTOCOL_RANGE));
     }

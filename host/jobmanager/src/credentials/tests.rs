@@ -123,6 +123,20 @@ async fn records_are_found_in_the_store() {
 }
 
 #[tokio::test]
+async fn a_token_with_the_id_of_another_is_refused() {
+    let (store, directory, record, text) = kept(Some("acme")).await;
+    let (_, _, hash) = token::issue(token::PREFIX).unwrap();
+    let of_other_secret = serde_json::to_vec(&TokenRecord { hash, ..record.clone() }).unwrap();
+    store.commit(Batch::default().put(keys::token(&record.id), of_other_secret)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let issuers = crate::oidc::Issuers::new(&[]).unwrap();
+    let rules = config(folder.path(), "").certificates;
+    let authenticator = Authenticator::new(directory, issuers, rules, Setup::of(folder.path()));
+    let refused = authenticator.authenticate(Presented::Bearer(&text), at(5)).await.unwrap_err();
+    assert_eq!(refused.code(), code::CREDENTIAL_REFUSED);
+}
+
+#[tokio::test]
 async fn the_last_use_is_kept_coarsely_and_undoes_no_revocation() {
     let (store, directory, record, _) = kept(Some("acme")).await;
     let last = async || directory.token(&record.id).await.unwrap().unwrap();

@@ -107,6 +107,28 @@ async fn no_two_requests_pass_a_quota_together() {
     assert_eq!((used(&world, QuotaKind::Jobs).await, used(&world, QuotaKind::Slots).await), (2, 8));
 }
 
+#[tokio::test]
+async fn no_two_upgrades_pass_a_quota_together() {
+    let world = World::empty().await;
+    world.tenant("acme").await;
+    let (acme, caller) = (name("acme"), deployer("acme"));
+    for job in ["first", "second"] {
+        let bundle = world.upload("acme", job, &package("acme", job, 1, None, world.now())).await;
+        let new = NewJob { parallelism: Some(1), ..new_job(bundle) };
+        world.service.create_job(&caller, None, &acme, &new).await.unwrap();
+    }
+    let values = BTreeMap::from([(QuotaKind::Slots, 5)]);
+    world.service.set_quota(&operator(), &acme, &values, Precondition::Unstated).await.unwrap();
+    let to =
+        Upgrade { bundle: None, fallback: false, restart: false, parameters: None, parallelism: Some(4), fuel: None };
+    let (first, second) = (name("first"), name("second"));
+    let take = |job| world.service.upgrade_job(&caller, &acme, job, &to, Precondition::Unstated);
+    let (first, second) = tokio::join!(take(&first), take(&second));
+    let refused: Vec<_> = [first, second].into_iter().filter_map(Result::err).map(|error| error.code()).collect();
+    assert_eq!(refused, [code::QUOTA_EXCEEDED], "one and four slots each, five allowed");
+    assert_eq!(used(&world, QuotaKind::Slots).await, 5);
+}
+
 async fn fuel_quota(world: &World, values: &[(QuotaKind, u64)]) {
     let values = values.iter().copied().collect();
     let before = world.service.quota(&operator(), &name("acme")).await.unwrap().revision;
