@@ -3,12 +3,12 @@
 //!
 //! It believes a JobManager in placement and nothing else (ADR 0019). The parts, in the order in which they come into play:
 //!
-//! - [`state`], [`clock`]: what survives a restart, and the time
-//! - [`identity`], [`join`], [`tls`], [`client`]: how it comes to a certificate, and how it asks
-//! - [`heartbeat`], [`table`], [`lease`]: facts up, orders down, and the end of what is over
-//! - [`admit`], [`marks`], [`bundles`]: whether an assignment may run
-//! - [`task`], [`record`], [`told`], [`figures`]: running it
-//! - [`witness`]: holding the JobManager to its audit log
+//! - `state`, `clock`: what survives a restart, and the time
+//! - `identity`, `join`, `tls`, `client`: how it comes to a certificate, and how it asks
+//! - `heartbeat`, `table`, `lease`: facts up, orders down, and the end of what is over
+//! - `admit`, `marks`, `bundles`: whether an assignment may run
+//! - `task`, `record`, `told`, `figures`: running it
+//! - `witness`: holding the JobManager to its audit log
 
 mod admit;
 mod bundles;

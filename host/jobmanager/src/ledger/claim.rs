@@ -13,7 +13,7 @@ impl Ledger {
     /// Gives a slot a split that nobody reads; none if there is none.
     ///
     /// # Errors
-    /// `LG1410` and `LG1412` as [`Self::seat`]; `LG1411` if a later claim of the slot came before, or what this one was
+    /// `LG1410` and `LG1412` as `Self::seat`; `LG1411` if a later claim of the slot came before, or what this one was
     /// given has been given back.
     pub async fn claim(&self, peer: &Name, job: &JobId, claim: &Claim) -> Result<Claimed> {
         if claim.number == 0 {
@@ -70,7 +70,7 @@ impl Ledger {
     /// Takes back what slots claimed and did not read to its end.
     ///
     /// # Errors
-    /// `LG1410` and `LG1412` as [`Self::seat`].
+    /// `LG1410` and `LG1412` as `Self::seat`.
     pub async fn release(&self, peer: &Name, job: &JobId, release: &Release) -> Result<()> {
         self.records.attempt(|| self.try_release(peer, job, release)).await
     }

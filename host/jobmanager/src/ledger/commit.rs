@@ -23,7 +23,7 @@ impl Ledger {
     /// Commits how far a slot has read, and what it prepared.
     ///
     /// # Errors
-    /// `LG1410` and `LG1412` as [`Self::seat`]; `LG1411` if it does not follow on the slot's last one, or is about splits
+    /// `LG1410` and `LG1412` as `Self::seat`; `LG1411` if it does not follow on the slot's last one, or is about splits
     /// that are not the slot's.
     pub async fn commit(&self, peer: &Name, job: &JobId, commit: &Commit) -> Result<Committed> {
         check(commit)?;

@@ -41,7 +41,7 @@ impl Ledger {
     /// Opens a job's run for a TaskManager that finds these splits; begins it if nobody has.
     ///
     /// # Errors
-    /// `LG1410` and `LG1412` as [`Self::seat`]; `LG0809` if the splits are not those that were recorded, `LG1413` if there
+    /// `LG1410` and `LG1412` as `Self::seat`; `LG0809` if the splits are not those that were recorded, `LG1413` if there
     /// are too many, `LG1405` if the list is malformed.
     pub async fn open(&self, peer: &Name, job: &JobId, open: Open) -> Result<Opened> {
         let fence = open.fence;
