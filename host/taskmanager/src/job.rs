@@ -253,7 +253,12 @@ async fn attempt(
         let service = Arc::clone(&service);
         // A thread of its own for as long as the slot runs: those of the runtime are few, and others wait for them.
         let (tell, told) = oneshot::channel();
-        let serve = move || drop(tell.send(serve::serve(slot, handle, &service)));
+        let serve = move || {
+            let ended = serve::serve(slot, handle, &service);
+            // Whoever is told may run the job again at once, and needs its record for it.
+            drop(service);
+            drop(tell.send(ended));
+        };
         let thread = std::thread::Builder::new().name(format!("serve-{slot}")).spawn(serve);
         served.spawn(async move { (slot, thread.map(drop), told.await) });
     }

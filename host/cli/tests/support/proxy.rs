@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Bytes: more than the session tickets that a TLS 1.3 server may send after a handshake, less than an answer.
 const ANSWERED: usize = 300;
+/// Bytes of the record that says nothing (RFC 8446, appendix D.4), which a client may send while the server still speaks.
+const NOTHING: usize = 6;
 
 /// A proxy that passes bytes on, as long as it lives.
 pub struct Proxy {
@@ -51,9 +53,12 @@ fn pass(client: &TcpStream, server: &TcpStream, cut: bool) {
     let (heard, told) = (Arc::clone(&spoke), Arc::clone(&shaken));
     let (mut from, mut to) = both();
     std::thread::spawn(move || {
-        let mut buffer = [0; 16 << 10];
+        let (mut buffer, mut said) = ([0; 16 << 10], 0);
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            told.fetch_or(heard.load(Ordering::SeqCst), Ordering::SeqCst);
+            if heard.load(Ordering::SeqCst) {
+                said += count;
+            }
+            told.fetch_or(said > NOTHING, Ordering::SeqCst);
             if to.write_all(&buffer[..count]).is_err() {
                 break;
             }
