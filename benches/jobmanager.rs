@@ -1,16 +1,20 @@
-//! `jobmanager/reads` and `jobmanager/uploads`: a JobManager in a process of its own over HTTPS, beside a bare server of the
-//! same libraries (axum, hyper, rustls) that does nothing with what it is asked.
+//! `jobmanager/reads`, `jobmanager/uploads` and `jobmanager/kept`: a JobManager in a process of its own over HTTPS, beside a
+//! bare server of the same libraries (axum, hyper, rustls) that does nothing with what it is asked; for `kept` it writes what
+//! is uploaded to a file, and syncs it before it answers.
 //!
 //! Both have the same certificate and the same clients, which keep their connections and ask in turns of half a second: first
 //! the one, then the other. What counts is how many requests or bytes a second come through, by the wall clock. The clients
 //! run on the same machine, and what they cost counts for both.
 
+use crate::Result;
 use crate::figure::{Figure, Report, median, rounded};
 use crate::project::{first, keys};
-use crate::{Result, from_environment};
+use crate::service::{JobManager, Place};
 use axum::Router;
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::routing::{get, put};
+use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use lockgate_core::bundle::{Draft, Part};
@@ -20,17 +24,15 @@ use lockgate_core::trust::development::{Allowed, audience, chain};
 use lockgate_core::types::{Field, FunctionDescription, LogicalType, Port};
 use lockgate_core::{Digest, Name, Timestamp};
 use lockgate_jobmanager::tls;
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, StreamOwned};
-use serde_json::{Value, json};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
 /// Turns that count, of each.
@@ -43,12 +45,12 @@ const READERS: usize = 8;
 const COMPONENT: usize = 16 << 20;
 /// The path that is read: a tenant, whose record and whose reader's credentials are in the store.
 const READ: &str = "/api/v1/tenants/benches";
+/// Where the bare server drops what it is sent.
+const DROPS: &str = "/drops";
+/// Where it keeps it.
+const KEEPS: &str = "/keeps";
 
 const SETTINGS: &str = r#"
-data = "data"
-listen = ["127.0.0.1:0"]
-domain = "development.local"
-log-format = "json"
 [fair-use]
 principal-requests-per-second = 1000000
 [quota]
@@ -82,27 +84,31 @@ connector = "discard"
 /// # Errors
 /// When anything of it fails.
 pub fn measure(report: &Report) -> Result<()> {
-    if !report.wants("jobmanager/reads") && !report.wants("jobmanager/uploads") {
+    if !["jobmanager/reads", "jobmanager/uploads", "jobmanager/kept"].iter().any(|row| report.wants(row)) {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let (bundle, documents, operator_root) = papers()?;
-    let jobmanager = JobManager::start(folder.path())?;
-    let tls = Arc::new(tls::client_config(tls::roots(&folder.path().join("data/tls/ca.pem"))?)?);
-    let token = furnish(&jobmanager, folder.path(), &tls, &documents, &operator_root)?;
-    let to_it = Place { address: jobmanager.address, tls: Arc::clone(&tls), token: token.clone() };
+    let jobmanager = JobManager::start(folder.path(), SETTINGS)?;
+    let to_it = jobmanager.furnish(&"benches".parse()?, &documents, &operator_root)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let example = to_it.connect()?.ask("GET", READ, "", b"")?.1;
-    let bare = runtime.block_on(bare(&folder.path().join("data/tls"), example))?;
-    let to_bare = Place { address: bare, tls, token };
+    let bare = runtime.block_on(bare(folder.path(), example))?;
+    let to_bare = Place { address: bare, ..to_it.clone() };
     if report.wants("jobmanager/reads") {
         let (its, bares) = turns(reads, &to_it, &to_bare)?;
         show(report, "jobmanager/reads", its, bares, |figure, value| figure.requests_per_s = Some(value))?;
     }
-    if report.wants("jobmanager/uploads") {
-        let path = format!("{READ}/bundles/{}", Digest::of(&bundle));
-        let (its, bares) = turns(|place| upload(place, &path, &bundle), &to_it, &to_bare)?;
-        show(report, "jobmanager/uploads", its, bares, |figure, value| figure.bytes_per_s = Some(value))?;
+    for (row, bare) in [("jobmanager/uploads", DROPS), ("jobmanager/kept", KEEPS)] {
+        if report.wants(row) {
+            let (path, bare) = (format!("{READ}/bundles/{}", Digest::of(&bundle)), format!("{bare}/bundle"));
+            let of = |place: &Place| {
+                let path = if place.address == to_it.address { &path } else { &bare };
+                upload(place, path, &bundle)
+            };
+            let (its, bares) = turns(of, &to_it, &to_bare)?;
+            show(report, row, its, bares, |figure, value| figure.bytes_per_s = Some(value))?;
+        }
     }
     Ok(())
 }
@@ -170,88 +176,34 @@ fn upload(place: &Place, path: &str, bundle: &[u8]) -> Result<f64> {
     Ok(bundle.len() as f64 / seconds)
 }
 
-/// A server, and how it is asked.
-struct Place {
-    address: SocketAddr,
-    tls: Arc<ClientConfig>,
-    token: String,
-}
-
-impl Place {
-    fn connect(&self) -> Result<Connection> {
-        let stream = TcpStream::connect(self.address)?;
-        stream.set_nodelay(true)?;
-        let client = ClientConnection::new(Arc::clone(&self.tls), ServerName::try_from("localhost")?)?;
-        Ok(Connection { stream: StreamOwned::new(client, stream), token: self.token.clone(), received: Vec::new() })
-    }
-}
-
-/// A connection that is kept.
-struct Connection {
-    stream: StreamOwned<ClientConnection, TcpStream>,
-    token: String,
-    received: Vec<u8>,
-}
-
-impl Connection {
-    /// The status of the answer, and its body.
-    fn ask(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(u16, String)> {
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n{headers}content-length: {}\r\n\r\n",
-            self.token,
-            body.len()
-        );
-        self.stream.write_all(head.as_bytes())?;
-        self.stream.write_all(body)?;
-        self.stream.flush()?;
-        self.received.clear();
-        loop {
-            let end = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4);
-            if let Some((head, rest)) = end.and_then(|end| self.received.split_at_checked(end)) {
-                let head = String::from_utf8_lossy(head).to_lowercase();
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
-                if rest.len() >= length.trim().parse::<usize>()? {
-                    let status = head.split(' ').nth(1).unwrap_or_default().parse()?;
-                    return Ok((status, String::from_utf8_lossy(rest).into_owned()));
-                }
-            }
-            let mut buffer = [0; 16 << 10];
-            let count = self.stream.read(&mut buffer)?;
-            let read = buffer.get(..count).filter(|read| !read.is_empty()).ok_or("the server closed")?;
-            self.received.extend_from_slice(read);
-        }
-    }
-
-    /// A request of JSON that must succeed.
-    fn json(&mut self, line: &str, body: &impl serde::Serialize) -> Result<Value> {
-        let (method, path) = line.split_once(' ').ok_or("a line of method and path")?;
-        let bytes = serde_json::to_vec(body)?;
-        match self.ask(method, path, "content-type: application/json\r\n", &bytes)? {
-            (200..=299, body) => Ok(serde_json::from_str(&body)?),
-            (status, body) => Err(format!("{line}: {status} {body}").into()),
-        }
-    }
-}
-
-/// A server of axum over rustls that answers with `answer` and reads what it is sent.
+/// A server of axum over rustls that answers with `answer` and reads what it is sent, or keeps it in `folder`, in which the
+/// JobManager is.
 async fn bare(folder: &Path, answer: String) -> Result<SocketAddr> {
-    let certificates = CertificateDer::pem_file_iter(folder.join("server.pem"))?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(folder.join("server.key"))?;
+    let certificates =
+        CertificateDer::pem_file_iter(folder.join("data/tls/server.pem"))?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(folder.join("data/tls/server.key"))?;
     let config = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(certificates, key)?;
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let drain = |body: Body| async move {
-        use http_body_util::BodyExt as _;
         let mut body = body;
         while let Some(Ok(_)) = body.frame().await {}
-        axum::http::StatusCode::CREATED
+        StatusCode::CREATED
     };
-    let gone = || async { axum::http::StatusCode::NO_CONTENT };
+    let kept = folder.join("kept");
+    let keep = move |body: Body| async move {
+        match keep(body, &kept).await {
+            Ok(()) => StatusCode::CREATED,
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    };
+    let gone = || async { StatusCode::NO_CONTENT };
     let routes = Router::new()
         .route(READ, get(move || async move { ([("content-type", "application/json")], answer) }))
-        .route(&format!("{READ}/bundles/{{digest}}"), put(drain).delete(gone));
+        .route(&format!("{DROPS}/bundle"), put(drain).delete(gone))
+        .route(&format!("{KEEPS}/bundle"), put(keep).delete(gone));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
@@ -270,71 +222,15 @@ async fn bare(folder: &Path, answer: String) -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// A JobManager in a process of its own; its log goes to a file, as a service's does.
-struct JobManager {
-    address: SocketAddr,
-    process: Child,
-}
-
-impl JobManager {
-    fn start(folder: &Path) -> Result<Self> {
-        std::fs::write(folder.join("jobmanager.toml"), SETTINGS)?;
-        let log = folder.join("log");
-        let mut command = Command::new(from_environment("LOCKGATE")?);
-        command.args(["jobmanager", "--config"]).arg(folder.join("jobmanager.toml"));
-        let process =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?).spawn()?;
-        let mut this = Self { address: ([127, 0, 0, 1], 0).into(), process };
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
-            for line in BufReader::new(std::fs::File::open(&log)?).lines() {
-                let line: Value = serde_json::from_str(&line?).unwrap_or_default();
-                if let Some(address) = line.get("address").and_then(|at| at.as_str()?.parse().ok()) {
-                    this.address = address;
-                    return Ok(this);
-                }
-            }
-            std::thread::sleep(Duration::from_millis(20));
+/// Writes a body to a file and syncs it.
+async fn keep(mut body: Body, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut file = tokio::fs::File::create(path).await?;
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame?.into_data() {
+            file.write_all(&bytes).await?;
         }
-        Err("the JobManager does not listen".into())
     }
-}
-
-impl Drop for JobManager {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Makes the tenant with its documents; the token of its administrator.
-fn furnish(
-    jobmanager: &JobManager,
-    folder: &Path,
-    tls: &Arc<ClientConfig>,
-    documents: &lockgate_core::trust::Documents,
-    operator_root: &lockgate_core::dsse::Envelope,
-) -> Result<String> {
-    let setup = std::fs::read_to_string(folder.join("data/setup-token"))?.trim().to_owned();
-    let by = |token: &str| -> Result<Connection> {
-        Place { address: jobmanager.address, tls: Arc::clone(tls), token: token.to_owned() }.connect()
-    };
-    let token = |made: &Value| made.get("token").and_then(Value::as_str).map(str::to_owned).ok_or("no token");
-    let mut setup = by(&setup)?;
-    setup.json("PUT /api/v1/members/user:op", &json!({ "roles": ["operator"] }))?;
-    let mut operator = by(&token(&setup.json("POST /api/v1/tokens", &json!({ "principal": "user:op" }))?)?)?;
-    operator.json("POST /api/v1/tenants", &json!({ "name": "benches" }))?;
-    operator.json(&format!("PUT {READ}/members/user:ana"), &json!({ "roles": ["tenant-admin"] }))?;
-    let ana = token(&operator.json(&format!("POST {READ}/tokens"), &json!({ "principal": "user:ana" }))?)?;
-    let mut admin = by(&ana)?;
-    operator.json("POST /api/v1/trust/operator-root", operator_root)?;
-    for policy in &documents.policies {
-        operator.json(&format!("POST {READ}/trust/policy"), policy)?;
-    }
-    operator.json("POST /api/v1/trust/operator-status", &documents.operator_status)?;
-    admin.json(&format!("POST {READ}/trust/root"), &documents.tenant_root)?;
-    admin.json(&format!("POST {READ}/trust/status"), &documents.tenant_status)?;
-    Ok(ana)
+    Ok(file.sync_all().await?)
 }
 
 /// A signed bundle, the documents by which it may start, and the operator root above them.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bomb;
+mod cluster;
 mod executor;
 mod figure;
 mod job;
@@ -14,6 +15,7 @@ mod native;
 mod placement;
 mod project;
 mod sample;
+mod service;
 mod start;
 mod tenants;
 mod udf;
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
     job::measure(&report)?;
     tenants::measure(&report)?;
     jobmanager::measure(&report)?;
+    cluster::measure(&report)?;
     memory::measure(&report)
 }
 
