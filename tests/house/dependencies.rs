@@ -7,11 +7,12 @@ use super::{GRAPH, none};
 const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-core", &[]),
     ("lockgate-http", &[]),
+    ("lockgate-server", &["lockgate-core", "lockgate-http"]),
     ("lockgate-sandbox", &["lockgate-core"]),
     ("lockgate-dataflow", &["lockgate-core"]),
     ("lockgate-executor", &["lockgate-core", "lockgate-sandbox", "lockgate-dataflow"]),
-    ("lockgate-taskmanager", &["lockgate-core", "lockgate-http", "lockgate-executor"]),
-    ("lockgate-jobmanager", &["lockgate-core", "lockgate-http"]),
+    ("lockgate-taskmanager", &["lockgate-core", "lockgate-http", "lockgate-server", "lockgate-executor"]),
+    ("lockgate-jobmanager", &["lockgate-core", "lockgate-http", "lockgate-server"]),
     (
         "lockgate",
         &["lockgate-core", "lockgate-http", "lockgate-executor", "lockgate-taskmanager", "lockgate-jobmanager"],

@@ -19,8 +19,8 @@ mod report;
 mod version;
 
 pub use heartbeat::{
-    Assignment, AuditHead, Failure, Heartbeat, Known, MAX_ORDERS, MAX_TASKS, Offer, OperatorUsage, Orders, Status,
-    Task, Witness,
+    Assignment, AuditHead, Failure, Figure, Heartbeat, Known, MAX_ORDERS, MAX_TASKS, Offer, OperatorUsage, Orders,
+    Status, Task, Witness,
 };
 pub use join::{Certificate, Join, Joined, MAX_REQUEST, Renew};
 pub use ledger::{

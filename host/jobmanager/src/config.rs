@@ -15,7 +15,6 @@
 //! page. There are no flags for values and no settings of the environment but by `${ENV:NAME}`: what counts is in one
 //! file, and `lockgate config check` sees all of it.
 
-pub mod private;
 mod read;
 mod sections;
 #[cfg(test)]
@@ -30,10 +29,11 @@ pub use values::Surroundings;
 
 use crate::fair_use::Quota;
 use crate::secret::Secret;
-use crate::tls::Made;
+use crate::tls;
 use lockgate_core::error::code;
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Error, human};
+use lockgate_server::private;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -97,7 +97,7 @@ impl Config {
 
     /// The file with the server's certificate: the operator's, or that of the authority which the first start makes.
     pub fn certificate(&self) -> PathBuf {
-        let made = || Made::of(&self.data).certificate();
+        let made = || tls::made(&self.data).certificate();
         self.tls.files.as_ref().map_or_else(made, |(certificate, _)| certificate.clone())
     }
 

@@ -1,6 +1,6 @@
 //! The plane: where TaskManagers dial in, by mutual TLS 1.3 under an authority of its own.
 //!
-//! Connections are bounded as the API's are ([`crate::server::listen`]). Before any route stands the guard: the version of
+//! Connections are bounded as the API's are ([`lockgate_server::listen`]). Before any route stands the guard: the version of
 //! what is spoken, a certificate that counts *now*, and the TaskManager's place in the registry, each looked at with every
 //! request. Whoever loses his place is cut off at once, whatever he was at.
 //!
@@ -35,7 +35,7 @@ pub use peer::{Identity, Peer};
 pub use request::PublicKey;
 
 use crate::config::Limits;
-use crate::server::{self, Cut, Server};
+use crate::server::{self, Cut, Server, routed};
 use crate::service::Service;
 use axum::Router;
 use guard::Guard;
@@ -67,7 +67,8 @@ impl Plane {
         let Some((authority, settings)) = service.plane() else { return Ok(None) };
         let body_bytes = u64::try_from(MAX_ORDERS).unwrap_or(u64::MAX);
         let limits = Limits { drain: limits.drain.min(DRAIN), body_bytes, ..limits.clone() };
-        let server = Server::bind(&settings.listen, Arc::<Authority>::clone(authority), limits.clone()).await?;
+        let server =
+            Server::bind(&settings.listen, Arc::<Authority>::clone(authority), limits.of_connections()).await?;
         let ports = server.addresses().iter().map(SocketAddr::port).collect::<Vec<_>>();
         service.note_plane_ports(ports);
         let server = server.with_cut(cut(Arc::clone(service)));
@@ -84,7 +85,7 @@ impl Plane {
     pub async fn run(self, routes: Router, stop: watch::Receiver<bool>) -> bool {
         let routes = routes.merge(certificate::routes(Arc::clone(&self.service)));
         let guard = Guard::new(self.service, self.limits);
-        self.server.run(guard.protect(routes), stop).await
+        self.server.run(routed(guard.protect(routes)), stop).await
     }
 }
 

@@ -7,19 +7,19 @@
 mod tests;
 
 use crate::backup::Layout;
-use crate::config::{Config, private};
+use crate::config::Config;
 use crate::control::Control;
 use crate::credentials::{Authenticator, Directory, Kept, Setup};
 use crate::notify::Notify;
 use crate::oidc::Issuers;
 use crate::plane::Plane;
-use crate::server::{Guard, Health, Server};
-
+use crate::server::{Guard, Health, Server, routed};
 use crate::store::{Options, Sled, Store as _, StoreKey};
-use crate::tls::Reloading;
+use crate::tls::{self, Reloading};
 use axum::Router;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result, Timestamp};
+use lockgate_server::private;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl<D: Directory> Prepared<D> {
     /// `LG0850`, `LG1053`, `LG1054`, `LG1055`.
     pub async fn new(config: &Config, directory: D, new_setup_token: bool) -> Result<Self> {
         private::directory(&config.data)?;
-        let (tls, made) = Reloading::new(config)?;
+        let (tls, made) = tls::of(config)?;
         let tls = Arc::new(tls);
         if let Some(made) = made {
             let (ca, new) = (made.ca(), made.new_authority);
@@ -82,7 +82,7 @@ impl<D: Directory> Prepared<D> {
         }
         let issuers = Issuers::new(&config.issuers)?;
         let authenticator = Authenticator::new(directory, issuers, config.certificates.clone(), setup);
-        let server = Server::bind(&config.listen, tls.clone(), config.limits.clone()).await?;
+        let server = Server::bind(&config.listen, tls.clone(), config.limits.of_connections()).await?;
         let (guard, health) = (Guard::new(config, authenticator), Health::default());
         Ok(Self { server, guard, health, tls, reload_interval: config.tls.reload_interval, plane: None })
     }
@@ -127,7 +127,7 @@ impl<D: Directory> Prepared<D> {
             }
             tokio::spawn(plane.run(routes, stopped.clone()))
         });
-        let serving = self.server.run(self.guard.protect(routes, &self.health), stopped);
+        let serving = self.server.run(routed(self.guard.protect(routes, &self.health)), stopped);
         tokio::pin!(serving);
         self.health.set_ready(true);
         notify.ready();

@@ -9,8 +9,8 @@ pub use directory::People;
 
 use crate::config::{Config, Surroundings};
 use crate::serve::Prepared;
-use crate::server::Server;
-use crate::tls::Reloading;
+use crate::server::{Server, routed};
+use crate::tls;
 use axum::Router;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
 use std::io::Write;
@@ -150,11 +150,11 @@ impl Service {
         let (certificate, key) = authority.issue("service", &[]);
         let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
         let config = config(folder, &text);
-        let (tls, _) = Reloading::new(&config).unwrap();
-        let server = Server::bind(&config.listen, Arc::new(tls), config.limits).await.unwrap();
+        let (tls, _) = tls::of(&config).unwrap();
+        let server = Server::bind(&config.listen, Arc::new(tls), config.limits.of_connections()).await.unwrap();
         let address = server.addresses()[0];
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(server.run(routes(address), stopped));
+        tokio::spawn(server.run(routed(routes(address)), stopped));
         Self { address, ca: authority.ca(), _stop: stop }
     }
 }

@@ -1,34 +1,46 @@
-//! Certificates and keys: rustls with ring, chosen here in so many words and nowhere by a default of the process.
-//!
-//! TLS 1.3, and 1.2 only if the configuration says so. No other protocol than HTTP/1.1 is offered: its every limit is ours
-//! to set (ADR 0010). Whoever replaces the files need not restart anything: they are looked at every `reload-interval` and
-//! at SIGHUP, and what cannot be used is logged while the former ones go on.
+//! The API's certificates by the configuration, and what clients of ours trust and speak. How a server's files become TLS is
+//! `lockgate_server`'s matter. They are looked at every `reload-interval` and at SIGHUP.
 
-mod authority;
-mod material;
-mod reload;
 #[cfg(test)]
 mod tests;
 
-pub use authority::{CA_FILE, Made};
-pub use material::{certificates, roots, system_roots, uris};
-pub use reload::Reloading;
+pub use lockgate_server::tls::{CA_FILE, Made, Reloading, Secured, certificates, provider, roots, uris};
 
-pub use lockgate_http::tls::provider;
-
+use crate::config::Config;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
-use rustls::ServerConfig;
+use lockgate_server::tls::{Files, Own, Source};
 use rustls::{ClientConfig, RootCertStore};
-use std::sync::Arc;
+use std::path::Path;
 
-/// TLS of a server. Each connection takes it anew.
-pub trait Secured: Send + Sync + std::fmt::Debug {
-    /// TLS for a connection that begins now.
-    ///
-    /// # Errors
-    /// `LG1053` if there is none.
-    fn current(&self) -> Result<Arc<ServerConfig>>;
+/// The API's TLS; the files of an authority of our own, if there is one.
+///
+/// # Errors
+/// `LG1053`, `LG1055`, `LG0850`.
+pub fn of(config: &Config) -> Result<(Reloading, Option<Made>)> {
+    let own = || Own { folder: config.data.join("tls"), whose: "JobManager", names: config.names.clone() };
+    let given = config.tls.files.clone();
+    let files = given.map_or_else(|| Files::Own(own()), |(certificate, key)| Files::Given(certificate, key));
+    Reloading::new(Source { files, client_ca: config.tls.client_ca.clone(), allow_1_2: config.tls.allow_1_2 })
+}
+
+/// The files of the authority that the first start makes in the data directory `data`.
+pub fn made(data: &Path) -> Made {
+    Made::of(&data.join("tls"))
+}
+
+/// The authorities that this machine trusts.
+///
+/// # Errors
+/// `LG1053` if there are none.
+pub fn system_roots() -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        let error = Error::new(code::TLS_MATERIAL, "this machine has no authorities that it trusts");
+        return Err(error.help("install the package ca-certificates, or name a file with `ca`"));
+    }
+    Ok(roots)
 }
 
 /// What a client of ours trusts and speaks.

@@ -129,6 +129,24 @@ pub struct OperatorUsage {
     pub restarts: u64,
 }
 
+/// A figure of an operator's, as monitoring has it: its name, what it says, and where it is.
+pub type Figure = (&'static str, &'static str, fn(&OperatorUsage) -> u64);
+
+impl OperatorUsage {
+    /// The figures that only rise.
+    pub const COUNTERS: [Figure; 6] = [
+        ("operator_rows_in", "Rows in", |of| of.rows_in),
+        ("operator_rows_out", "Rows out", |of| of.rows_out),
+        ("operator_dead_letters", "Rows to the dead letters", |of| of.dead_letters),
+        ("operator_fuel", "Fuel", |of| of.fuel),
+        ("operator_back_pressure_milliseconds", "Milliseconds in which output was not taken", |of| of.back_pressure_ms),
+        ("operator_restarts", "Restarts of instances", |of| of.restarts),
+    ];
+
+    /// The figures that rise and fall.
+    pub const LEVELS: [Figure; 1] = [("operator_lag_bytes", "Bytes that sources have not read yet", |of| of.lag_bytes)];
+}
+
 /// All that a TaskManager is to run. What it runs and is not named it ends.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Orders {

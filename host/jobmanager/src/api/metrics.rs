@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use lockgate_core::Error;
 use lockgate_core::error::code;
+use lockgate_core::plane::OperatorUsage;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -119,34 +120,25 @@ type Level = Family<OfOperator, Gauge<u64, AtomicU64>>;
 
 fn register(registry: &mut Registry, figures: &Figures) {
     let (jobs, failures) = (Family::<OfJob, Gauge>::default(), Family::<OfJob, Counter>::default());
-    let count = |help: &'static str, name: &'static str, registry: &mut Registry| {
-        let family = Family::<OfOperator, Counter>::default();
-        registry.register(name, help, family.clone());
-        family
-    };
-    let rows_in = count("Rows in", "operator_rows_in", registry);
-    let rows_out = count("Rows out", "operator_rows_out", registry);
-    let dead_letters = count("Rows to the dead letters", "operator_dead_letters", registry);
-    let fuel = count("Fuel", "operator_fuel", registry);
-    let pressed = count("Milliseconds in which output was not taken", "operator_back_pressure_milliseconds", registry);
-    let restarts = count("Restarts of instances", "operator_restarts", registry);
-    let lag = Level::default();
-    registry.register("operator_lag_bytes", "Bytes that sources have not read yet", lag.clone());
-    for (job, metrics) in &figures.jobs {
+    for (job, _) in &figures.jobs {
         let (tenant, name, state) = (job.tenant.to_string(), job.name.to_string(), job.state().as_str());
-        let of = OfJob { tenant: tenant.clone(), job: name.clone(), state };
+        let of = OfJob { tenant, job: name, state };
         jobs.get_or_create(&of).set(1);
         failures.get_or_create(&of).inc_by(job.execution.history.failures);
-        for (operator, figures) in &metrics.operators {
-            let of = OfOperator { tenant: tenant.clone(), job: name.clone(), operator: operator.to_string() };
-            rows_in.get_or_create(&of).inc_by(figures.rows_in);
-            rows_out.get_or_create(&of).inc_by(figures.rows_out);
-            dead_letters.get_or_create(&of).inc_by(figures.dead_letters);
-            fuel.get_or_create(&of).inc_by(figures.fuel);
-            pressed.get_or_create(&of).inc_by(figures.back_pressure_ms);
-            restarts.get_or_create(&of).inc_by(figures.restarts);
-            lag.get_or_create(&of).set(figures.lag_bytes);
-        }
+    }
+    for (name, help, figure) in OperatorUsage::COUNTERS {
+        let family = Family::<OfOperator, Counter>::default();
+        operators(figures, |of, usage| {
+            family.get_or_create(&of).inc_by(figure(usage));
+        });
+        registry.register(name, help, family);
+    }
+    for (name, help, figure) in OperatorUsage::LEVELS {
+        let family = Level::default();
+        operators(figures, |of, usage| {
+            family.get_or_create(&of).set(figure(usage));
+        });
+        registry.register(name, help, family);
     }
     registry.register("job", "Jobs with their state", jobs);
     registry.register("job_failures", "Failures of jobs", failures);
@@ -159,4 +151,14 @@ fn register(registry: &mut Registry, figures: &Figures) {
     }
     registry.register("quota", "Quotas", allowed);
     registry.register("quota_used", "What is taken up of quotas", used);
+}
+
+fn operators(figures: &Figures, mut each: impl FnMut(OfOperator, &OperatorUsage)) {
+    for (job, metrics) in &figures.jobs {
+        let (tenant, name) = (job.tenant.to_string(), job.name.to_string());
+        for (operator, figures) in &metrics.operators {
+            let of = OfOperator { tenant: tenant.clone(), job: name.clone(), operator: operator.to_string() };
+            each(of, &OperatorUsage::from(*figures));
+        }
+    }
 }

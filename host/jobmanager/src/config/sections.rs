@@ -68,6 +68,23 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+impl Limits {
+    /// Those of connections.
+    pub fn of_connections(&self) -> lockgate_server::Limits {
+        lockgate_server::Limits {
+            connections: self.connections,
+            connections_per_source: self.connections_per_source,
+            handshake_timeout: self.handshake_timeout,
+            header_timeout: self.header_timeout,
+            header_bytes: self.header_bytes,
+            headers: self.headers,
+            write_timeout: self.write_timeout,
+            connection_age: self.connection_age,
+            drain: self.drain,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -4,11 +4,11 @@
 //!
 //! A secret must be one reference as a whole: what stands in the file itself gets copied, shown and committed.
 
-use super::private;
 use crate::secret::Secret;
 use lockgate_core::error::code;
 use lockgate_core::toml_reader::{Section, integer, text, wrong};
 use lockgate_core::{Error, Result, human};
+use lockgate_server::private;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -7,9 +7,9 @@
 
 use super::token::{self, Hash, SETUP_PREFIX};
 use crate::access::{Action, Caller, Role};
-use crate::config::private;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result, Timestamp};
+use lockgate_server::private;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};

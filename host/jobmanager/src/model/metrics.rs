@@ -1,6 +1,7 @@
 //! A job's figures as its TaskManagers last reported them.
 
 use super::Record;
+use lockgate_core::plane::OperatorUsage;
 use lockgate_core::{Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -109,6 +110,20 @@ impl Operator {
             back_pressure_ms: self.back_pressure_ms.max(now.back_pressure_ms),
             restarts: self.restarts.max(now.restarts),
         }
+    }
+}
+
+impl From<OperatorUsage> for Operator {
+    fn from(usage: OperatorUsage) -> Self {
+        let OperatorUsage { rows_in, rows_out, dead_letters, fuel, lag_bytes, back_pressure_ms, restarts } = usage;
+        Self { rows_in, rows_out, dead_letters, fuel, lag_bytes, back_pressure_ms, restarts }
+    }
+}
+
+impl From<Operator> for OperatorUsage {
+    fn from(of: Operator) -> Self {
+        let Operator { rows_in, rows_out, dead_letters, fuel, lag_bytes, back_pressure_ms, restarts } = of;
+        Self { rows_in, rows_out, dead_letters, fuel, lag_bytes, back_pressure_ms, restarts }
     }
 }
 

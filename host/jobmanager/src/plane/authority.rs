@@ -5,12 +5,13 @@
 //! memory only and new with every start; so is its certificate, which is made anew when a third of its life is left.
 
 use super::request::PublicKey;
-use crate::config::{self, private};
+use crate::config;
 use crate::tls::{self, Secured};
 use lockgate_core::error::code;
 use lockgate_core::plane::{Certificate, jobmanager_uri, taskmanager_uri};
 use lockgate_core::trust::TrustDomain;
 use lockgate_core::{Digest, Error, Name, Result, Timestamp};
+use lockgate_server::private;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber,

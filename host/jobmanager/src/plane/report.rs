@@ -7,13 +7,13 @@ use super::heartbeat::{clean, code, shown};
 use crate::model::exception::{Exception, Sample};
 use crate::model::job::Job;
 use crate::model::keys;
-use crate::model::metrics::{Metrics, Operator};
+use crate::model::metrics::Metrics;
 use crate::service::Service;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use lockgate_core::placement::JobId;
-use lockgate_core::plane::{MAX_LINES, MAX_SAMPLES, OperatorUsage, Report, ReportedException, Task};
+use lockgate_core::plane::{MAX_LINES, MAX_SAMPLES, Report, ReportedException, Task};
 use lockgate_core::{Name, Result, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ impl Meters {
         }
         self.ensure(service, &task.job, &job.id).await?;
         let operators = task.operators.iter().take(MAX_OPERATORS);
-        let operators = operators.map(|(name, usage)| (name.clone(), figures(usage))).collect();
+        let operators = operators.map(|(name, usage)| (name.clone(), (*usage).into())).collect();
         let mut jobs = self.jobs();
         if let Some(meter) = jobs.get_mut(&task.job)
             && meter.metrics.note(epoch, taskmanager, operators)
@@ -233,9 +233,4 @@ impl Meters {
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<JobId, Meter>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn figures(usage: &OperatorUsage) -> Operator {
-    let OperatorUsage { rows_in, rows_out, dead_letters, fuel, lag_bytes, back_pressure_ms, restarts } = *usage;
-    Operator { rows_in, rows_out, dead_letters, fuel, lag_bytes, back_pressure_ms, restarts }
 }

@@ -5,9 +5,8 @@
 //! a join token is the credential, and no other one is. A route behind it has a [`Caller`] for sure, except for the two that tell health.
 
 use super::body::{self, Progress};
-use super::listen::Peer;
 use super::refusal::{self, RetryLater};
-use super::{Health, Refusal, RequestId};
+use super::{Health, Peer, Refusal, RequestId};
 use crate::access::Caller;
 use crate::config::{Config, Limits};
 use crate::credentials::{Authenticator, Directory, Presented};

@@ -12,7 +12,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn code_of(folder: &Path, text: &str) -> lockgate_core::Code {
-    Reloading::new(&config(folder, text)).unwrap_err().code()
+    of(&config(folder, text)).unwrap_err().code()
 }
 
 /// The certificate that a server shows.
@@ -25,8 +25,8 @@ async fn shown(server: &Running, trust: &Trust) -> Vec<u8> {
 fn the_first_start_makes_what_is_missing_for_nobody_else_to_read() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), "");
-    crate::config::private::directory(&config.data).unwrap();
-    let (_, made) = Reloading::new(&config).unwrap();
+    lockgate_server::private::directory(&config.data).unwrap();
+    let (_, made) = of(&config).unwrap();
     let made = made.unwrap();
     assert!(made.new_authority);
     assert_eq!(mode(&made.folder), 0o700);
@@ -34,7 +34,7 @@ fn the_first_start_makes_what_is_missing_for_nobody_else_to_read() {
         assert_eq!(mode(&key), 0o600, "{}", key.display());
     }
     let before = std::fs::read(made.certificate()).unwrap();
-    let (_, again) = Reloading::new(&config).unwrap();
+    let (_, again) = of(&config).unwrap();
     assert!(!again.unwrap().new_authority, "a second start makes another authority");
     assert_eq!(std::fs::read(made.certificate()).unwrap(), before, "a second start makes another certificate");
 }
@@ -43,12 +43,12 @@ fn the_first_start_makes_what_is_missing_for_nobody_else_to_read() {
 fn the_certificate_is_made_anew_when_names_change_or_it_grows_old() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path(), "");
-    let (_, made) = Reloading::new(&config).unwrap();
+    let (_, made) = of(&config).unwrap();
     let made = made.unwrap();
     let read = || (std::fs::read(made.certificate()).unwrap(), std::fs::read(made.ca()).unwrap());
     let first = read();
     config.names.push("jobs.example.org".into());
-    let (tls, _) = Reloading::new(&config).unwrap();
+    let (tls, _) = of(&config).unwrap();
     let second = read();
     assert!(first.0 != second.0 && first.1 == second.1, "the authority stays, the certificate does not");
     assert!(!tls.reload().unwrap());
@@ -64,14 +64,14 @@ fn a_start_with_keys_that_others_can_read_is_refused() {
     let authority = Authority::new(folder.path(), "a");
     let (certificate, key) = authority.issue("server", &[]);
     let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}");
-    Reloading::new(&config(folder.path(), &text)).unwrap();
+    of(&config(folder.path(), &text)).unwrap();
     for mode in [0o640, 0o604, 0o660] {
         set_permissions(&key, Permissions::from_mode(mode)).unwrap();
         assert_eq!(code_of(folder.path(), &text), code::EXPOSED_TO_OTHERS, "{mode:o}");
     }
     // The same for what was made here, and for the folder that it is in.
     let own = tempfile::tempdir().unwrap();
-    let (_, made) = Reloading::new(&config(own.path(), "")).unwrap();
+    let (_, made) = of(&config(own.path(), "")).unwrap();
     let made = made.unwrap();
     for path in [made.key(), made.folder.join("ca.key"), made.folder.clone()] {
         let before = mode(&path);
@@ -79,7 +79,7 @@ fn a_start_with_keys_that_others_can_read_is_refused() {
         assert_eq!(code_of(own.path(), ""), code::EXPOSED_TO_OTHERS, "{}", path.display());
         set_permissions(&path, Permissions::from_mode(before)).unwrap();
     }
-    Reloading::new(&config(own.path(), "")).unwrap();
+    of(&config(own.path(), "")).unwrap();
 }
 
 #[test]

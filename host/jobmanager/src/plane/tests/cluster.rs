@@ -10,7 +10,7 @@ async fn the_api_does_not_take_the_planes_authority_for_its_clients() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[plane]\nlisten = [\"127.0.0.1:0\"]\n";
     let config = testing::config(folder.path(), text);
-    crate::config::private::directory(&config.data).unwrap();
+    lockgate_server::private::directory(&config.data).unwrap();
     let control = Control::open(&config, Arc::new(Memory::new())).await.unwrap();
     assert!(control.plane(&config.limits).await.unwrap().is_some());
     control.stop().await;
@@ -24,7 +24,7 @@ async fn the_api_does_not_take_the_planes_authority_for_its_clients() {
 async fn without_a_plane_nobody_dials_in_or_joins() {
     let folder = tempfile::tempdir().unwrap();
     let config = testing::config(folder.path(), "");
-    crate::config::private::directory(&config.data).unwrap();
+    lockgate_server::private::directory(&config.data).unwrap();
     let control = Control::open(&config, Arc::new(Memory::new())).await.unwrap();
     assert!(control.plane(&config.limits).await.unwrap().is_none());
     assert!(!config.data.join("plane").exists(), "an authority was made that nobody asked for");

@@ -1,6 +1,6 @@
 //! Files of certificates and keys into what rustls takes, each mistake told with its file.
 
-use crate::config::private;
+use crate::private;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use rustls::RootCertStore;
@@ -42,20 +42,6 @@ pub fn roots(path: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|error| unusable(path, &error.to_string()))?;
-    }
-    Ok(roots)
-}
-
-/// The authorities that this machine trusts.
-///
-/// # Errors
-/// `LG1053` if there are none.
-pub fn system_roots() -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        let error = Error::new(code::TLS_MATERIAL, "this machine has no authorities that it trusts");
-        return Err(error.help("install the package ca-certificates, or name a file with `ca`"));
     }
     Ok(roots)
 }

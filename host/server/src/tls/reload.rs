@@ -1,14 +1,13 @@
 //! The configuration of TLS as it is now. Each connection takes it anew, so that new files count from the next one on.
 
-use super::authority::{self, Made};
+use super::authority::{self, Made, Own};
 use super::{Secured, material, provider};
-use crate::config::Config;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -16,43 +15,50 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub struct Reloading {
     source: Source,
+    certificate: PathBuf,
+    key: PathBuf,
     now: RwLock<(Arc<ServerConfig>, Stamp)>,
 }
 
+/// What TLS is to be.
 #[derive(Debug)]
-struct Source {
-    /// Where an authority of our own has its folder, and for which names; none if the operator gave files.
-    own: Option<(PathBuf, Vec<String>)>,
-    certificate: PathBuf,
-    key: PathBuf,
-    client_ca: Option<PathBuf>,
-    allow_1_2: bool,
+pub struct Source {
+    /// Where the server's certificate and key come from.
+    pub files: Files,
+    /// The authority whose client certificates are taken; none for no client certificates.
+    pub client_ca: Option<PathBuf>,
+    /// Whether TLS 1.2 is spoken too.
+    pub allow_1_2: bool,
+}
+
+/// Where a server's certificate and key come from.
+#[derive(Debug)]
+pub enum Files {
+    /// From an authority of the server's own, which makes both.
+    Own(Own),
+    /// From the operator: certificate and key.
+    Given(PathBuf, PathBuf),
 }
 
 /// By which a change of the files is seen: when each was modified, its size, and its inode.
 type Stamp = Vec<Option<(SystemTime, u64, u64)>>;
 
 impl Reloading {
-    /// TLS as the configuration says; the files of an authority of our own, if they had to be made.
+    /// TLS as `source` says; the files of an authority of the server's own, if there is one.
     ///
     /// # Errors
     /// `LG1053`, `LG1055`, `LG0850`.
-    pub fn new(config: &Config) -> Result<(Self, Option<Made>)> {
-        let made = match config.tls.files {
-            Some(_) => None,
-            None => Some(authority::ensure(&config.data, &config.names)?),
+    pub fn new(source: Source) -> Result<(Self, Option<Made>)> {
+        let (certificate, key, made) = match &source.files {
+            Files::Given(certificate, key) => (certificate.clone(), key.clone(), None),
+            Files::Own(own) => {
+                let made = authority::ensure(own)?;
+                (made.certificate(), made.key(), Some(made))
+            }
         };
-        let (certificate, key) = match (&config.tls.files, &made) {
-            (Some(files), _) => files.clone(),
-            (None, Some(made)) => (made.certificate(), made.key()),
-            (None, None) => return Err(Error::new(code::INTERNAL, "there is neither a certificate nor an authority")),
-        };
-        let own = made.is_some().then(|| (config.data.clone(), config.names.clone()));
-        let (client_ca, allow_1_2) = (config.tls.client_ca.clone(), config.tls.allow_1_2);
-        let source = Source { own, certificate, key, client_ca, allow_1_2 };
-        let stamp = source.stamp();
-        let now = RwLock::new((Arc::new(source.load()?), stamp));
-        Ok((Self { source, now }, made))
+        let stamp = source.stamp(&certificate, &key);
+        let now = RwLock::new((Arc::new(source.load(&certificate, &key)?), stamp));
+        Ok((Self { source, certificate, key, now }, made))
     }
 
     /// Takes new files if there are any; whether it did. If they cannot be used, the former ones go on.
@@ -60,14 +66,14 @@ impl Reloading {
     /// # Errors
     /// Why they cannot.
     pub fn reload(&self) -> Result<bool> {
-        if let Some((data, names)) = &self.source.own {
-            authority::ensure(data, names)?;
+        if let Files::Own(own) = &self.source.files {
+            authority::ensure(own)?;
         }
-        let stamp = self.source.stamp();
+        let stamp = self.source.stamp(&self.certificate, &self.key);
         if stamp == self.now.read().unwrap_or_else(PoisonError::into_inner).1 {
             return Ok(false);
         }
-        let config = Arc::new(self.source.load()?);
+        let config = Arc::new(self.source.load(&self.certificate, &self.key)?);
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = (config, stamp);
         Ok(true)
     }
@@ -80,19 +86,19 @@ impl Secured for Reloading {
 }
 
 impl Source {
-    fn stamp(&self) -> Stamp {
+    fn stamp(&self, certificate: &Path, key: &Path) -> Stamp {
         use std::os::unix::fs::MetadataExt as _;
-        let files = [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()];
-        let look = |path: &PathBuf| {
+        let files = [Some(certificate), Some(key), self.client_ca.as_deref()];
+        let look = |path: &Path| {
             let metadata = std::fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
         };
         files.into_iter().flatten().map(look).collect()
     }
 
-    fn load(&self) -> Result<ServerConfig> {
+    fn load(&self, certificate: &Path, key: &Path) -> Result<ServerConfig> {
         let wrong = |error: &dyn std::fmt::Display| Error::new(code::TLS_MATERIAL, error.to_string());
-        let certified = material::certified_key(&self.certificate, &self.key)?;
+        let certified = material::certified_key(certificate, key)?;
         // rustls looks at a certificate only when a client does; a broken one shall be found here.
         ParsedCertificate::try_from(certified.end_entity_cert().map_err(|error| wrong(&error))?)
             .map_err(|error| wrong(&error))?;

@@ -1,19 +1,18 @@
 //! Connections: accepted one by one, counted by source, given TLS within a time, and ended when it is time to stop.
 
-use super::stream::Taken;
-use crate::config::Limits;
-use crate::fair_use::Source;
+use crate::Source;
+use crate::stream::Taken;
 use crate::tls::{self, Secured};
-use axum::Router;
-use axum::body::Body;
 use futures_util::future::BoxFuture;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,11 +20,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tower::Service as _;
 
 /// How long accepting rests after the system refused to: it does when it has no file descriptors left, and would at once
 /// again.
 const REST: Duration = Duration::from_millis(50);
+
+/// What a peer can make a server hold, and for how long.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one source at once.
+    pub connections_per_source: usize,
+    /// Time for the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Time for a request's head to come, counted from when the connection is free for it; so also the longest that a
+    /// connection stays open without a request.
+    pub header_timeout: Duration,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Header lines of a request.
+    pub headers: usize,
+    /// The longest that a peer may leave written bytes untaken.
+    pub write_timeout: Duration,
+    /// The longest that a connection is used.
+    pub connection_age: Duration,
+    /// How long requests may go on when it is time to stop.
+    pub drain: Duration,
+}
 
 /// The other end of a connection. An extension of every request.
 #[derive(Clone, Debug)]
@@ -90,13 +112,19 @@ impl Server {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves until `stop` says so, then lets requests end for as long as `drain` allows; whether all of them did.
-    pub async fn run(self, routes: Router, stop: watch::Receiver<bool>) -> bool {
+    /// Has every request answered by `service`, with its [`Peer`] as an extension, until `stop` says so; then lets requests
+    /// end for as long as `drain` allows. Whether all of them did.
+    pub async fn run<S, F, B>(self, service: S, stop: watch::Receiver<bool>) -> bool
+    where
+        S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
         let shared = Arc::new(Shared {
-            routes,
+            service,
             tls: self.tls,
             total: Arc::new(Semaphore::new(self.limits.connections)),
-            sources: Sources::default(),
+            sources: Arc::default(),
             limits: self.limits,
             cut: self.cut,
             stop,
@@ -113,18 +141,23 @@ impl Server {
     }
 }
 
-struct Shared {
-    routes: Router,
+struct Shared<S> {
+    service: S,
     tls: Arc<dyn Secured>,
     limits: Arc<Limits>,
     cut: Option<Cut>,
     total: Arc<Semaphore>,
-    sources: Sources,
+    sources: Arc<Sources>,
     stop: watch::Receiver<bool>,
 }
 
 /// Accepts until it is time to stop, and then waits for what is open; whether all of it ended in time.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) -> bool {
+async fn accept<S, F, B>(listener: TcpListener, shared: Arc<Shared<S>>) -> bool
+where
+    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
     let mut stop = shared.stop.clone();
     let mut open = JoinSet::new();
     loop {
@@ -156,9 +189,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> bool {
     true
 }
 
-impl Shared {
+impl<S> Shared<S> {
     /// A place for a connection from `address`, if it may have one. Without it is closed before anything is read.
-    fn admit(self: &Arc<Self>, address: SocketAddr) -> Option<Place> {
+    fn admit(&self, address: SocketAddr) -> Option<Place> {
         let source = address.ip().into();
         let Ok(permit) = Arc::clone(&self.total).try_acquire_owned() else {
             tracing::debug!(%source, "a connection was refused: there are as many as `connections` allows");
@@ -168,7 +201,7 @@ impl Shared {
             tracing::debug!(%source, "a connection was refused: its source has `connections-per-source`");
             return None;
         }
-        Some(Place { _permit: permit, source, shared: Arc::clone(self) })
+        Some(Place { _permit: permit, source, sources: Arc::clone(&self.sources) })
     }
 }
 
@@ -202,16 +235,21 @@ impl Sources {
 struct Place {
     _permit: OwnedSemaphorePermit,
     source: Source,
-    shared: Arc<Shared>,
+    sources: Arc<Sources>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.sources.leave(self.source);
+        self.sources.leave(self.source);
     }
 }
 
-async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, shared: Arc<Shared>) {
+async fn connection<S, F, B>(stream: TcpStream, address: SocketAddr, _place: Place, shared: Arc<Shared<S>>)
+where
+    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
     let _ = stream.set_nodelay(true);
     let mut stop = shared.stop.clone();
     let limits = &shared.limits;
@@ -237,11 +275,10 @@ async fn connection(stream: TcpStream, address: SocketAddr, _place: Place, share
         certificate: certificate.map(|certificate| Arc::new(certificate.clone().into_owned())),
     };
     let cut = shared.cut.as_ref().map(|cut| cut(&peer));
-    let routes = shared.routes.clone();
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+    let service = shared.service.clone();
+    let service = service_fn(move |mut request| {
         request.extensions_mut().insert(peer.clone());
-        // A router is always ready.
-        routes.clone().call(request.map(Body::new))
+        service(request)
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
