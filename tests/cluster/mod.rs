@@ -1,5 +1,7 @@
 //! Jobs on a cluster: a JobManager and TaskManagers as processes, from the join token to the last row.
 
+mod metrics;
+
 use crate::harness;
 use crate::harness::cluster::{Cluster, freeze};
 use lockgate_core::Name;

@@ -8,6 +8,7 @@
 //! - `heartbeat`, `table`, `lease`: facts up, orders down, and the end of what is over
 //! - `admit`, `marks`, `bundles`: whether an assignment may run
 //! - `task`, `record`, `told`, `figures`: running it
+//! - `metrics`: showing figures to whoever may ask, if asked to
 //! - `witness`: holding the JobManager to its audit log
 
 mod admit;
@@ -20,6 +21,7 @@ mod identity;
 mod join;
 mod lease;
 mod marks;
+mod metrics;
 mod record;
 mod state;
 mod status;
@@ -44,10 +46,11 @@ use lockgate_core::error::code;
 use lockgate_core::placement::JobId;
 use lockgate_core::plane::{AuditHead, Heartbeat, Offer, Orders, Witness as Told};
 use lockgate_core::trust::{OperatorRoot, peek};
-use lockgate_core::{Error, Result};
+use lockgate_core::{Error, Name, Result, Timestamp};
 use lockgate_executor::jail::{Policy, probe};
 use lockgate_executor::{Compiler, Executors};
 use marks::TenantMarks;
+use metrics::{Facts, Listening};
 use state::{Held, StateDir};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -68,12 +71,15 @@ pub struct Agent {
     executors: Executors,
     witness: Witness,
     session: String,
+    name: Name,
     offer: Offer,
     max_lease: Duration,
     table: Mutex<Table>,
     /// Rises when there is something new to tell.
     changed: watch::Sender<u64>,
     timer: LeaseTimer,
+    /// When the JobManager answered last.
+    answered: Mutex<Option<Timestamp>>,
     runtime: Handle,
     this: Weak<Self>,
     _held: Held,
@@ -84,15 +90,25 @@ pub struct Agent {
 ///
 /// # Errors
 /// Why it cannot start: `LG0860` if the configuration names no cluster, `LG1420` to `LG1422` if it does not come to a
-/// certificate, `LG083n` and `LG0850` for its state folder, `LG0802` for a volume, `LG092n` if a wall is missing.
+/// certificate, `LG083n` and `LG0850` for its state folder,
+/// what [`Listening::bind`] says of its figures, `LG0802` for a volume, `LG092n` if a wall is missing.
 pub async fn serve(config: &Config, stop: impl Future<Output = ()> + Send, ready: impl FnOnce()) -> Result<()> {
     let cluster = config.cluster.as_ref().ok_or_else(|| {
         let error = Error::new(code::INVALID_CONFIGURATION, "the configuration says nothing of a cluster");
         error.help("add [jobmanager] and [trust], or run a job on this machine with `lockgate run`")
     })?;
-    let (agent, identity) = Agent::new(config, cluster).await?;
+    let path = state_path(config)?;
+    // What can be wrong here is found before a token is used up, and the folder is made by who has it to himself.
+    let (state, held) = StateDir::open(&path)?;
+    let listening = match &config.metrics {
+        Some(settings) => Some(Listening::bind(settings, &path).await?),
+        None => None,
+    };
+    let (agent, identity) = Agent::new(config, cluster, state, held).await?;
     let clock = Arc::clone(&agent.admitter.clock);
     ready();
+    let (silence, silenced) = watch::channel(false);
+    let shown = listening.map(|listening| tokio::spawn(listening.run(Weak::clone(&agent.this), silenced)));
     let renewing = join::renew(&agent.admitter.plane, agent.witness.state(), &clock, identity);
     let talking = heartbeat::talk(&agent, agent.changed.subscribe());
     tokio::pin!(renewing, talking, stop);
@@ -115,22 +131,23 @@ pub async fn serve(config: &Config, stop: impl Future<Output = ()> + Send, ready
         drop(tokio::time::timeout(CUT_OFF, agent.until_idle()).await);
     }
     heartbeat::farewell(&agent).await;
+    let _ = silence.send(true);
+    if let Some(shown) = shown {
+        let _ = shown.await;
+    }
     Ok(())
 }
 
 impl Agent {
     /// Everything that a TaskManager needs, with nothing running yet.
-    async fn new(config: &Config, cluster: &Cluster) -> Result<(Arc<Self>, Identity)> {
-        let path = state_path(config)?;
-        let (state, held) = StateDir::open(&path)?;
+    async fn new(config: &Config, cluster: &Cluster, state: StateDir, held: Held) -> Result<(Arc<Self>, Identity)> {
         let clock = Arc::new(Clock::open(&state)?);
         let pinned = pinned(&cluster.operator_root)?;
-        // What can be wrong here is found before a token is used up.
         let marks = TenantMarks::open(&state)?;
         let witness = Witness::open(&state)?;
         let volumes = Volumes::open(&config.volumes)?;
         let bundles = bundles::Bundles::open(&state, cluster.bundle_bytes)?;
-        let cache = config.cache.clone().unwrap_or_else(|| path.join("cache"));
+        let cache = config.cache.clone().unwrap_or_else(|| state.path().join("cache"));
         let cache = ArtefactCache::open(&cache, config.cache_bytes)?;
         let memory = config.executor_memory.unwrap_or_else(own_memory);
         let executors = Executors::new(config.executors(config.slots, memory))?;
@@ -163,11 +180,13 @@ impl Agent {
             executors,
             witness,
             session,
+            name: identity.name.clone(),
             offer,
             max_lease: cluster.max_lease,
             table: Mutex::new(Table::new(config.slots)),
             changed: watch::Sender::new(0),
             timer,
+            answered: Mutex::default(),
             runtime: Handle::current(),
             this: this.clone(),
             _held: held,
@@ -193,6 +212,28 @@ impl Agent {
             tasks: table.report(),
             audit,
         }
+    }
+
+    /// What it knows of itself, for whoever asks for figures.
+    fn facts(&self) -> Facts {
+        let tasks = self.lock().shown();
+        Facts {
+            name: self.name.to_string(),
+            slots: self.offer.slots,
+            memory: self.offer.memory,
+            missing_walls: self.offer.missing_walls.len(),
+            expires: self.admitter.plane.expires(),
+            answered: *self.answered.lock().unwrap_or_else(PoisonError::into_inner),
+            now: self.admitter.clock.now(),
+            audit: self.witness.head().map(|head| head.sequence),
+            contradictions: self.witness.found(),
+            tasks,
+        }
+    }
+
+    /// The JobManager has answered.
+    fn note_answer(&self) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.admitter.clock.now());
     }
 
     /// Takes the orders that answer the heartbeat of `sent`.

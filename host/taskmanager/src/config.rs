@@ -13,16 +13,19 @@
 //! flights = "/srv/flights"
 //! ```
 //!
-//! `lockgate run` takes no more than this. `lockgate taskmanager` needs besides what [`Cluster`] has. Relative paths are
+//! `lockgate run` takes no more than this. `lockgate taskmanager` needs besides what [`Cluster`] has, and may have
+//! [`Metrics`]. Relative paths are
 //! relative to the file that has them. All mistakes are told at once, each with its line.
 
 mod cluster;
+mod metrics;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use cluster::host_port;
 pub use cluster::{Cluster, LogFormat, own_name};
+pub use metrics::Metrics;
 
 use lockgate_core::error::code;
 use lockgate_core::{Error, Name, Result};
@@ -57,6 +60,8 @@ pub struct Config {
     pub volumes: BTreeMap<Name, PathBuf>,
     /// Which cluster it belongs to, if it does.
     pub cluster: Option<Cluster>,
+    /// Where a TaskManager of a cluster shows its figures, if it does.
+    pub metrics: Option<Metrics>,
 }
 
 impl Default for Config {
@@ -71,6 +76,7 @@ impl Default for Config {
             cache_bytes: 1 << 30,
             volumes: BTreeMap::new(),
             cluster: None,
+            metrics: None,
         }
     }
 }

@@ -81,10 +81,16 @@ fn taskmanager(file: &Path, output: &Output) -> Outcome {
     let config = TaskManagerConfig::read(file)?;
     let domain = config.cluster.as_ref().map(|cluster| cluster.domain.to_string());
     let volumes: Vec<&str> = config.volumes.keys().map(|name| name.as_str()).collect();
-    output.result(&json!({ "file": file, "slots": config.slots, "domain": domain, "volumes": volumes }), || {
+    let metrics: Option<Vec<String>> =
+        config.metrics.as_ref().map(|metrics| metrics.listen.iter().map(ToString::to_string).collect());
+    let result =
+        json!({ "file": file, "slots": config.slots, "domain": domain, "volumes": volumes, "metrics": metrics });
+    output.result(&result, || {
         let of =
             domain.as_ref().map_or_else(|| "for `lockgate run` only".to_owned(), |of| format!("for the cluster {of}"));
-        format!("{} is in order: a TaskManager with {} slots, {of}", file.display(), config.slots)
+        let metrics = metrics.map(|metrics| format!(", which shows its figures on {}", metrics.join(", ")));
+        let metrics = metrics.unwrap_or_default();
+        format!("{} is in order: a TaskManager with {} slots, {of}{metrics}", file.display(), config.slots)
     });
     Ok(())
 }

@@ -325,7 +325,7 @@ codes! {
     CONFIG_REFERENCE = 1051, "a reference in the configuration leads nowhere";
     SECRET_IN_CONFIG = 1052, "a secret stands in the configuration itself";
     TLS_MATERIAL = 1053, "certificates or keys cannot be used";
-    LISTEN_FAILED = 1054, "the JobManager cannot listen";
+    LISTEN_FAILED = 1054, "an address cannot be listened on";
     DATA_DIRECTORY = 1055, "the data directory cannot be used";
     HOST_REFUSED = 1060, "a request is for another host";
     BODY_TOO_LARGE = 1061, "a request's body is too large";
@@ -419,6 +419,7 @@ codes! {
     NOT_ENOUGH_SLOTS = 1426, "a TaskManager is to run more than it has slots for";
     NOT_IN_A_CLUSTER = 1427, "a job needs a terminal";
     BUNDLE_REFUSED = 1428, "a bundle that was fetched is not the one that was asked for";
+    METRICS_TOKEN = 1441, "the token for a TaskManager's figures cannot be used";
     RECORD_UNBELIEVED = 1440, "the record of a run says what cannot be";
     LEDGER_FULL = 1413, "a run has more splits than the JobManager keeps";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";

@@ -4,7 +4,7 @@ use super::identity::Identity;
 use super::tls;
 use lockgate_core::error::code;
 use lockgate_core::plane::{HEADER, Version};
-use lockgate_core::{Code, Error, Result};
+use lockgate_core::{Code, Error, Result, Timestamp};
 use lockgate_http::{
     Address, Answer, Client, Failure, HeaderMap, Method, Parts, Request, StatusCode, Times, body, header,
 };
@@ -34,6 +34,8 @@ struct Held {
     clients: Vec<Client>,
     /// Which is asked first: the one that answered last.
     first: usize,
+    /// When the certificate expires.
+    expires: Timestamp,
 }
 
 impl Plane {
@@ -49,7 +51,8 @@ impl Plane {
         let addresses: Vec<Address> =
             addresses.iter().map(|(host, port)| address(host, *port)).collect::<Result<_>>()?;
         let clients = clients(&addresses, identity)?;
-        Ok(Self { addresses, held: Mutex::new(Held { clients, first: 0 }) })
+        let held = Held { clients, first: 0, expires: identity.expires()? };
+        Ok(Self { addresses, held: Mutex::new(held) })
     }
 
     /// Takes another certificate for connections from now on. What is under way goes on over the former ones.
@@ -57,9 +60,15 @@ impl Plane {
     /// # Errors
     /// `LG1422`.
     pub fn renew(&self, identity: &Identity) -> Result<()> {
-        let clients = clients(&self.addresses, identity)?;
-        self.lock().clients = clients;
+        let (clients, expires) = (clients(&self.addresses, identity)?, identity.expires()?);
+        let mut held = self.lock();
+        (held.clients, held.expires) = (clients, expires);
         Ok(())
+    }
+
+    /// When the certificate that it asks with expires.
+    pub fn expires(&self) -> Timestamp {
+        self.lock().expires
     }
 
     /// Posts `message` to `path`; the answer has at most `most` bytes.

@@ -9,6 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// What a task has got done.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Steps {
+    /// Epochs of its slots that are durable.
+    pub commits: u64,
+    /// Executors that died and were replaced.
+    pub restarts: u64,
+}
+
 /// The counters of a task. They come from executors, which may say whatever they like: they are added with care, and mean
 /// nothing to anybody but the tenant.
 #[derive(Debug, Default)]
@@ -23,6 +32,7 @@ struct Inner {
     before: BTreeMap<Name, OperatorUsage>,
     /// Bytes that were to be read when it began.
     bytes: Option<u64>,
+    steps: Steps,
 }
 
 impl Figures {
@@ -38,6 +48,9 @@ impl Figures {
         match event {
             Event::Usage { slot, usage, waited } | Event::Committed { slot, usage, waited, .. } => {
                 let mut inner = self.lock();
+                if matches!(event, Event::Committed { .. }) {
+                    inner.steps.commits = inner.steps.commits.saturating_add(1);
+                }
                 if usage.nodes.len() <= inner.names.len() && usage.functions.len() <= inner.names.len() {
                     inner.slots.insert(*slot, (usage.clone(), *waited));
                 }
@@ -47,6 +60,7 @@ impl Figures {
                 let mut inner = self.lock();
                 inner.before = inner.operators();
                 inner.slots.clear();
+                inner.steps.restarts = inner.steps.restarts.saturating_add(1);
             }
             Event::Started { bytes, .. } => self.lock().bytes = *bytes,
             Event::Log { .. } | Event::WallsMissing { .. } => {}
@@ -56,6 +70,11 @@ impl Figures {
     /// The counters by operator.
     pub fn operators(&self) -> BTreeMap<Name, OperatorUsage> {
         self.lock().operators()
+    }
+
+    /// What it has got done.
+    pub fn steps(&self) -> Steps {
+        self.lock().steps
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -109,6 +109,7 @@ impl Talk {
                     tracing::info!(lease = ?lease, "the JobManager answers");
                 }
                 (self.answered, self.trouble) = (true, None);
+                agent.note_answer();
                 self.pause = BACK_OFF.0;
                 self.wait = (lease / 4).clamp(LEAST, WAIT.1);
                 if let Some(audit) = audit {

@@ -5,7 +5,7 @@
 //! themselves are refused as a whole, and those before stay.
 
 use super::clock::Moment;
-use super::figures::Figures;
+use super::figures::{Figures, Steps};
 use crate::job::Stop;
 use lockgate_core::error::code;
 use lockgate_core::placement::JobId;
@@ -255,6 +255,12 @@ impl Table {
     /// The tasks, as a heartbeat tells of them.
     pub fn report(&self) -> Vec<Task> {
         self.tasks.iter().take(MAX_TASKS).map(|(job, entry)| entry.report(job)).collect()
+    }
+
+    /// The tasks as [`Table::report`] has them, with what they have got done.
+    pub fn shown(&self) -> Vec<(Task, Steps)> {
+        let tasks = self.tasks.iter().take(MAX_TASKS);
+        tasks.map(|(job, entry)| (entry.report(job), entry.figures.steps())).collect()
     }
 
     fn run(&mut self, job: &JobId, id: &str, epoch: u64) -> Option<&mut Run> {

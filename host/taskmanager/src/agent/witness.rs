@@ -82,6 +82,11 @@ impl Witness {
         self.lock().head
     }
 
+    /// How much was found that does not fit, as far as it is kept.
+    pub fn found(&self) -> usize {
+        self.lock().found.len()
+    }
+
     /// Takes what the JobManager says in answer to a heartbeat that named `asked`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! `taskmanager.toml` into a [`Config`].
 
-use super::cluster;
 use super::{Config, MAX_SLOTS, invalid};
+use super::{cluster, metrics};
 use lockgate_core::error::code;
 use lockgate_core::toml_reader::{Document, Section, integer, text, wrong};
 use lockgate_core::{Error, Name, Result, human};
@@ -29,7 +29,7 @@ pub(super) fn config(source: &str, file: &str, folder: &Path) -> Result<Config, 
 
 /// As [`Config::looks_like`].
 pub(super) fn looks_like(source: &str) -> bool {
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 11] = [
         "slots",
         "jail",
         "executor-memory",
@@ -40,6 +40,7 @@ pub(super) fn looks_like(source: &str) -> bool {
         "volumes",
         "jobmanager",
         "trust",
+        "metrics",
     ];
     let (tree, _) = DeTable::parse_recoverable(source);
     tree.get_ref().keys().any(|key| OURS.contains(&key.get_ref().as_ref()))
@@ -83,6 +84,7 @@ fn root(root: Values<'_, '_, '_>) -> Config {
         cache_bytes: root.bytes("cache-bytes", 0..=1 << 50).unwrap_or(default.cache_bytes),
         volumes: named,
         cluster: cluster::read(&root),
+        metrics: metrics::read(&root),
     };
     root.section.finish();
     config

@@ -38,11 +38,39 @@ fn reads_which_cluster_it_belongs_to() {
 }
 
 #[test]
+fn reads_where_figures_are_shown() {
+    assert_eq!(parse(CLUSTER).unwrap().metrics, None, "nothing is shown unless it is asked for");
+    let read = |text: &str| parse(&format!("{CLUSTER}[metrics]\n{text}")).map(|config| config.metrics.unwrap());
+    let own = read("listen = [\"127.0.0.1:9464\"]\ntoken-file = \"t\"\nnames = [\"TM-1.example\", \"[::1]\"]").unwrap();
+    assert_eq!((own.listen, own.token_file), (vec!["127.0.0.1:9464".parse().unwrap()], "/etc/lockgate/t".into()));
+    assert_eq!((own.names, own.files), (vec!["tm-1.example".into(), "::1".into()], None));
+    let given = read("listen = [\"[::]:1\"]\ntoken-file = \"t\"\ncertificate = \"c\"\nkey = \"/k\"").unwrap().files;
+    assert_eq!(given, Some(("/etc/lockgate/c".into(), "/k".into())));
+    for wrong in [
+        "",
+        "token-file = \"t\"",
+        "listen = [\"127.0.0.1:1\"]",
+        "listen = []\ntoken-file = \"t\"",
+        "listen = [\"localhost\"]\ntoken-file = \"t\"",
+        "listen = [\"127.0.0.1:1\"]\ntoken = \"t\"",
+        "listen = [\"127.0.0.1:1\"]\ntoken-file = \"\"",
+        "listen = [\"127.0.0.1:1\"]\ntoken-file = \"t\"\nkey = \"k\"",
+        "listen = [\"127.0.0.1:1\"]\ntoken-file = \"t\"\ncertificate = \"c\"",
+        "listen = [\"127.0.0.1:1\"]\ntoken-file = \"t\"\nnames = []",
+        "listen = [\"127.0.0.1:1\"]\ntoken-file = \"t\"\nnames = [\"a b\"]",
+        "listen = [\"127.0.0.1:1\"]\ntoken-file = \"t\"\nnames = [\"a\"]\ncertificate = \"c\"\nkey = \"k\"",
+    ] {
+        let errors = read(wrong).unwrap_err();
+        assert!(errors.iter().all(|error| error.code() == code::INVALID_CONFIGURATION), "{wrong}: {errors:?}");
+    }
+}
+
+#[test]
 fn the_documentation_says_what_is_read() {
     let page = include_str!("../../../../docs/taskmanager.md");
     let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config = parse(block).unwrap_or_else(|errors| panic!("{errors:?}"));
-    assert!(config.cluster.is_some() && config.volumes.len() == 1);
+    assert!(config.cluster.is_some() && config.metrics.is_some() && config.volumes.len() == 1);
 }
 
 #[test]
