@@ -28,6 +28,7 @@ pub use metrics::Measured;
 pub use problem::Problem;
 
 use crate::access::Caller;
+use crate::server::{self, RequestId};
 use crate::service::Service;
 use axum::Router;
 use axum::extract::{FromRef, Request};
@@ -151,16 +152,23 @@ pub fn router(service: Arc<Service>, measured: Arc<Measured>) -> Router {
             Problem(Error::new(code::METHOD_NOT_ALLOWED, "the route does not take this method"))
         })
         .fallback(|| async { Problem(Error::new(code::NOT_FOUND, "there is no such route")) })
-        .layer(middleware::from_fn(known))
-        .layer(middleware::from_fn(problem::name))
-        .layer(middleware::from_fn(move |request, next| metrics::measure(Arc::clone(&measured), request, next)))
+        // One layer for all that surrounds routes: each further one is copied with all below it for every request.
+        .layer(middleware::from_fn(move |request, next| around(Arc::clone(&measured), request, next)))
         .with_state(api)
 }
 
-/// Refuses whoever was not found out to be somebody, whatever route he asks for.
-async fn known(request: Request, next: Next) -> Response {
-    if request.extensions().get::<Caller>().is_some() {
-        return next.run(request).await;
+/// Refuses whoever was not found out to be somebody, whatever route he asks for; puts the request's id into the answer, and
+/// counts it.
+async fn around(measured: Arc<Measured>, request: Request, next: Next) -> Response {
+    let counted = metrics::Counting::of(&request);
+    let id = request.extensions().get::<RequestId>().cloned();
+    let mut response = match request.extensions().get::<Caller>() {
+        Some(_) => next.run(request).await,
+        None => Problem(Error::new(code::UNAUTHENTICATED, "the request has no credential")).into_response(),
+    };
+    if let Some(id) = id {
+        response = server::name(response, &id);
     }
-    Problem(Error::new(code::UNAUTHENTICATED, "the request has no credential")).into_response()
+    counted.end(&measured, &response);
+    response
 }

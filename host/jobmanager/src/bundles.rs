@@ -1,7 +1,7 @@
 //! Uploaded bundles: files named by their digest.
 //!
-//! An upload goes to a temporary file in the same folder while its digest is computed and its length counted. When it is
-//! complete it can be read and checked ([`Staged::file`]) before it is kept: synced, renamed to its digest, the folder
+//! An upload goes to a temporary file in the same folder while its digest is computed and its length counted, a piece at a
+//! time while the next one comes. When it is complete it can be read and checked ([`Staged::file`]) before it is kept: synced, renamed to its digest, the folder
 //! synced. Whatever is dropped before that leaves nothing behind, and what a killed process left is removed when the
 //! folder is opened.
 //!
@@ -18,6 +18,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::task::JoinHandle;
 
 /// The folder of bundles. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -72,7 +73,8 @@ impl Bundles {
             let file = file.map_err(|error| failed(&path, &error))?;
             let temporary = Temporary(path);
             let sink = Sink { file, hash: Sha256::new(), length: 0 };
-            Ok(Upload { bundles, temporary, limit, sink: Some(sink), buffer: Vec::with_capacity(PIECE), taken: 0 })
+            let (buffer, spare) = (Vec::with_capacity(PIECE), Vec::with_capacity(PIECE));
+            Ok(Upload { bundles, temporary, limit, work: Work::Rests(sink, spare), buffer, taken: 0 })
         })
         .await
     }
@@ -177,10 +179,20 @@ pub struct Upload {
     bundles: Bundles,
     temporary: Temporary,
     limit: u64,
-    /// Away while a piece is written, and for good if that was broken off.
-    sink: Option<Sink>,
+    work: Work,
     buffer: Vec<u8>,
     taken: u64,
+}
+
+/// What becomes of the pieces of an upload: while one is hashed and written, the next one comes over the network.
+#[derive(Debug)]
+enum Work {
+    /// Nothing is under way: where the next piece goes, and the buffer for the one after it.
+    Rests(Sink, Vec<u8>),
+    /// A piece is being written; both come back with it.
+    Writes(JoinHandle<Result<(Sink, Vec<u8>)>>),
+    /// One could not be written, or that was broken off.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -219,7 +231,7 @@ impl Upload {
     /// `LG0306` if its digest is not the `expected` one, otherwise as [`Upload::write`].
     pub async fn complete(mut self, expected: Option<&Digest>) -> Result<Staged> {
         self.flush().await?;
-        let Sink { file, hash, length } = self.sink.take().ok_or_else(broken_off)?;
+        let (Sink { file, hash, length }, _) = self.rest().await?;
         let digest = Digest::from_bytes(hash.finalize().into());
         if let Some(expected) = expected.filter(|expected| **expected != digest) {
             let cause = format!("the upload has the digest {digest}, announced was {expected}");
@@ -228,20 +240,28 @@ impl Upload {
         Ok(Staged { bundles: self.bundles, temporary: self.temporary, file, digest, length })
     }
 
+    /// Begins to write what was taken, once what came before it is written.
     async fn flush(&mut self) -> Result<()> {
-        let mut sink = self.sink.take().ok_or_else(broken_off)?;
-        let (mut buffer, bundles) = (std::mem::take(&mut self.buffer), self.bundles.clone());
-        let (sink, buffer) = blocking(move || {
+        let (mut sink, spare) = self.rest().await?;
+        let (mut buffer, bundles) = (std::mem::replace(&mut self.buffer, spare), self.bundles.clone());
+        self.work = Work::Writes(tokio::task::spawn_blocking(move || {
             bundles.check_room()?;
             sink.hash.update(&buffer);
             sink.length = sink.length.saturating_add(buffer.len() as u64);
             sink.file.write_all(&buffer).map_err(|error| failed(&bundles.0.folder, &error))?;
             buffer.clear();
             Ok((sink, buffer))
-        })
-        .await?;
-        (self.sink, self.buffer) = (Some(sink), buffer);
+        }));
         Ok(())
+    }
+
+    /// Waits until nothing is under way, and takes what was written and an empty buffer.
+    async fn rest(&mut self) -> Result<(Sink, Vec<u8>)> {
+        match std::mem::replace(&mut self.work, Work::Ended) {
+            Work::Rests(sink, spare) => Ok((sink, spare)),
+            Work::Writes(writing) => writing.await.unwrap_or_else(|_| Err(broken_off())),
+            Work::Ended => Err(broken_off()),
+        }
     }
 }
 
@@ -272,6 +292,15 @@ impl Staged {
     /// `LG1203` if it cannot be read.
     pub fn file(&self) -> Result<File> {
         File::open(&self.temporary.0).map_err(|error| failed(&self.temporary.0, &error))
+    }
+
+    /// Sees to it that it is on the disk: while it is checked, since [`Staged::keep`] waits for that.
+    ///
+    /// # Errors
+    /// `LG1202` or `LG1203` if the system refuses.
+    pub fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (file, path) = (self.file.try_clone(), self.temporary.0.clone());
+        blocking(move || file.and_then(|file| file.sync_all()).map_err(|error| failed(&path, &error)))
     }
 
     /// Keeps it for good, under its digest. If it is there already, this is one and the same.
@@ -376,6 +405,26 @@ mod tests {
         assert_eq!((text.as_str(), staged.length()), ("content", 7));
         assert_eq!(names(&bundles).len(), 1);
         drop(staged);
+        assert!(names(&bundles).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_piece_failed_with_is_told_and_nothing_is_kept() {
+        let (_folder, bundles) = open();
+        let failing =
+            || tokio::task::spawn_blocking(|| Err(Error::new(code::STORE_FULL, "the disk has no room for a piece")));
+        let begun = async || {
+            let mut upload = bundles.begin(10 << 20).await.unwrap();
+            upload.write(&vec![1; PIECE]).await.unwrap();
+            upload.work = Work::Writes(failing());
+            upload
+        };
+        assert_eq!(begun().await.complete(None).await.unwrap_err().code(), code::STORE_FULL);
+        let mut upload = begun().await;
+        assert_eq!(upload.write(&vec![2; PIECE]).await.unwrap_err().code(), code::STORE_FULL);
+        // Whoever goes on all the same does not get a file with a hole.
+        assert!(upload.write(&vec![3; PIECE]).await.is_err());
+        assert!(upload.complete(None).await.is_err());
         assert!(names(&bundles).is_empty());
     }
 

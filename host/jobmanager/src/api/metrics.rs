@@ -6,7 +6,6 @@ use crate::service::Call;
 use crate::service::figures::Figures;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use lockgate_core::Error;
 use lockgate_core::error::code;
@@ -19,7 +18,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
@@ -77,22 +75,34 @@ impl fmt::Debug for Measured {
     }
 }
 
-/// Counts a request. Routes are counted as they are written, so that no request makes up a label.
-pub(super) async fn measure(measured: Arc<Measured>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = match request.method().as_str() {
-        method @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => method.to_owned(),
-        _ => "other".to_owned(),
-    };
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let response = next.run(request).await;
-    let status = u32::from(response.status().as_u16());
-    measured.requests.get_or_create(&Counted { method, route, status }).inc();
-    if let Some(Problem(error)) = response.extensions().get::<Problem>() {
-        measured.refusals.get_or_create(&Refused { code: error.code().to_string() }).inc();
+/// A request that is to be counted. Routes are counted as they are written, so that no request makes up a label.
+pub(super) struct Counting {
+    begun: Instant,
+    method: String,
+    route: String,
+}
+
+impl Counting {
+    /// From now on.
+    pub fn of(request: &Request) -> Self {
+        let method = match request.method().as_str() {
+            method @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => method.to_owned(),
+            _ => "other".to_owned(),
+        };
+        let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+        Self { begun: Instant::now(), method, route }
     }
-    measured.seconds.observe(begun.elapsed().as_secs_f64());
-    response
+
+    /// Its answer begins.
+    pub fn end(self, measured: &Measured, response: &Response) {
+        let Self { begun, method, route } = self;
+        let status = u32::from(response.status().as_u16());
+        measured.requests.get_or_create(&Counted { method, route, status }).inc();
+        if let Some(Problem(error)) = response.extensions().get::<Problem>() {
+            measured.refusals.get_or_create(&Refused { code: error.code().to_string() }).inc();
+        }
+        measured.seconds.observe(begun.elapsed().as_secs_f64());
+    }
 }
 
 /// Figures for Prometheus.

@@ -1,24 +1,11 @@
 //! Errors of routes: [`crate::server`] makes the answers, so that they are the same before and behind the routes; here they
-//! get the request's id and their place in the description.
+//! get their place in the description.
 
-use crate::server::{self, PROBLEM, RequestId};
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
+use crate::server::{self, PROBLEM};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 
 /// An error that ends a request.
 pub use crate::server::Refusal as Problem;
-
-/// Puts the request's id into errors and headers of answers.
-pub(super) async fn name(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().cloned();
-    let response = next.run(request).await;
-    match id {
-        Some(id) => server::name(response, &id),
-        None => response,
-    }
-}
 
 /// Adds to every route how it answers when something is wrong, and that it takes a credential.
 pub(super) fn describe(document: &mut OpenApi) {

@@ -293,7 +293,12 @@ fn harden(headers: &mut HeaderMap) {
 
 /// The path without its query, short, and without what a terminal or a log would act on.
 fn logged(uri: &Uri) -> String {
-    uri.path().chars().take(MAX_LOGGED).flat_map(char::escape_debug).collect()
+    let path = uri.path();
+    // Nearly always there is nothing to escape.
+    if path.len() <= MAX_LOGGED && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._:%".contains(&byte)) {
+        return path.to_owned();
+    }
+    path.chars().take(MAX_LOGGED).flat_map(char::escape_debug).collect()
 }
 
 fn now() -> Timestamp {

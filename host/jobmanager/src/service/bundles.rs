@@ -142,7 +142,10 @@ impl Service {
             upload.write(bytes?.as_ref()).await?;
         }
         let staged = upload.complete(named).await?;
-        let accepted = self.verify(tenant, staged.file()?, Purpose::Start).await?.0;
+        // The disk has its time while it is verified. What verification says comes first.
+        let (accepted, synced) = tokio::join!(self.verify(tenant, staged.file()?, Purpose::Start), staged.sync());
+        let accepted = accepted?.0;
+        synced?;
         let bundle = Bundle {
             digest: staged.digest(),
             size: staged.length(),
