@@ -9,6 +9,7 @@
 //! the same, the database is opened anew, which tells whether the batch is in it.
 
 mod disk;
+mod held;
 mod import;
 mod schema;
 #[cfg(test)]

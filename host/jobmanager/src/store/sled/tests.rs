@@ -83,6 +83,51 @@ async fn what_was_acknowledged_is_there_after_opening_again() {
     assert_eq!(export::verify(&store, vec![], &[]).await.unwrap().records, 2, "the chain goes on");
 }
 
+/// Entries that are held from one read to the next are what the database has, whatever happens around them.
+#[tokio::test]
+async fn what_is_held_from_a_former_read_is_never_older_than_what_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Sled::open(with_keys(folder.path(), &[3])).unwrap());
+    assert_eq!(value(&store, "a").await, None);
+    for at in 0..20_u8 {
+        put(&store, "a", [at]).await.unwrap();
+        assert_eq!((value(&store, "a").await, value(&store, "a").await), (Some(vec![at]), Some(vec![at])));
+    }
+    store.commit(Batch::default().remove(Key::new(["a"]))).await.unwrap();
+    assert_eq!(value(&store, "a").await, None, "what was removed is still held");
+    // What is not durable yet does not come to be held, and what did not come about is not taken for what is.
+    put(&store, "a", "before").await.unwrap();
+    assert_eq!(value(&store, "a").await.unwrap(), b"before");
+    let entry = store.view.get(&Key::new(["a"])).unwrap();
+    store.view.hide([(Key::new(["a"]), entry)].into());
+    assert_eq!(value(&store, "a").await.unwrap(), b"before");
+    store.view.forget();
+    assert_eq!(value(&store, "a").await.unwrap(), b"before");
+    // Readers all the while: none sees what is older than an answer that came before he asked.
+    let known = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    put(&store, "n", 0_u64.to_be_bytes()).await.unwrap();
+    let readers = (0..4).map(|_| {
+        let (store, known) = (Arc::clone(&store), Arc::clone(&known));
+        std::thread::spawn(move || {
+            loop {
+                let answered = known.load(std::sync::atomic::Ordering::SeqCst);
+                let found = store.view.get(&Key::new(["n"])).unwrap().unwrap().value;
+                let found = u64::from_be_bytes(found.try_into().unwrap());
+                assert!(found >= answered, "{found} was read after {answered} was answered");
+                if answered >= 100 {
+                    return;
+                }
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for n in 1..=100_u64 {
+        put(&store, "n", n.to_be_bytes()).await.unwrap();
+        known.store(n, std::sync::atomic::Ordering::SeqCst);
+    }
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
 #[tokio::test]
 async fn commits_that_wait_together_share_a_sync() {
     let folder = tempfile::tempdir().unwrap();

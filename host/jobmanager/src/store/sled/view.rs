@@ -1,6 +1,7 @@
 //! What readers see: the database, with what is not durable yet hidden, now or at a moment that has passed.
 
 use super::disk::{Disk, Row};
+use super::held::Held;
 use crate::store::overlay::{Overlay, lay};
 use crate::store::seal::Seal;
 use crate::store::{Entry, Key};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 pub(super) struct View {
     state: RwLock<State>,
     seal: Seal,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ const PAGE_BYTES: usize = 1 << 20;
 impl View {
     pub fn new(disk: Disk, seal: Seal) -> Self {
         let state = State { disk: Some(Arc::new(disk)), hidden: Overlay::new(), moments: Vec::new() };
-        Self { state: RwLock::new(state), seal }
+        Self { state: RwLock::new(state), seal, held: Held::default() }
     }
 
     pub fn seal(&self) -> &Seal {
@@ -66,10 +68,18 @@ impl View {
 
     pub fn get(&self, key: &Key) -> Result<Option<Entry>> {
         let state = self.read();
-        match state.hidden.get(key) {
-            Some(before) => Ok(before.clone()),
-            None => self.entry(state.disk.as_deref().ok_or_else(away)?, key),
+        if let Some(before) = state.hidden.get(key) {
+            return Ok(before.clone());
         }
+        let disk = state.disk.as_deref().ok_or_else(away)?;
+        if let Some(held) = self.held.get(key) {
+            return Ok(Some(held));
+        }
+        let found = self.entry(disk, key)?;
+        if let Some(entry) = &found {
+            self.held.put(entry);
+        }
+        Ok(found)
     }
 
     /// At most `limit` entries from `begin` on, as long as they are `within`.
@@ -142,6 +152,7 @@ impl View {
     pub fn show(&self) {
         let mut state = self.write();
         let replaced = std::mem::take(&mut state.hidden);
+        self.held.replaced(&replaced);
         state.moments.retain(|moment| moment.strong_count() > 0);
         for moment in state.moments.iter().filter_map(Weak::upgrade) {
             moment.keep(&replaced);
@@ -155,7 +166,9 @@ impl View {
 
     /// Puts the database away, so that it can be opened anew; reads fail until [`View::put`].
     pub fn take(&self) -> Option<Arc<Disk>> {
-        self.write().disk.take()
+        let mut state = self.write();
+        self.held.clear();
+        state.disk.take()
     }
 
     /// The database is open again.
