@@ -4,8 +4,10 @@ mod metrics;
 
 use crate::harness;
 use crate::harness::cluster::{Cluster, freeze};
+use crate::harness::service::PATIENCE;
 use lockgate_core::Name;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const FILES: i64 = 6;
 const ROWS: i64 = 500;
@@ -72,6 +74,38 @@ fn a_job_runs_over_two_taskmanagers_and_its_output_is_whole() {
     for name in ["tm-1", "tm-2"] {
         let status = cluster.taskmanager(name).stop();
         assert!(status.success(), "{name}: {status}\n{}", cluster.logs());
+    }
+}
+
+#[test]
+fn a_job_goes_on_while_the_jobmanager_stands_still() {
+    // One split, and a batch for each row, so that it takes its time.
+    let manifest = manifest("away", 1).replace("batch-rows = 20", "batch-rows = 1\ncheckpoint-interval = \"100 ms\"");
+    let mut cluster = Cluster::start(&manifest, "");
+    cluster.write_rows("0.json", (0..FILES * 20_000).map(|x| 10_000 + x));
+    cluster.join("tm-1", "slots = 1");
+    let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+    let out = cluster.path("out").join(&job);
+    let count = |hidden: bool| {
+        let names = std::fs::read_dir(&out).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.as_encoded_bytes().starts_with(b".") == hidden).count()
+    };
+    until("a commit", &cluster, || count(false) > 0);
+    freeze(cluster.jobmanager(), true);
+    // One may be under way and one be written.
+    until("commits that wait", &cluster, || count(true) > 4);
+    freeze(cluster.jobmanager(), false);
+    cluster.await_state(&job, "FINISHED");
+    check(&cluster, &job, 20_000);
+    assert_eq!(count(true), 0);
+}
+
+/// Waits until it is so.
+fn until(what: &str, cluster: &Cluster, so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < PATIENCE, "{what} did not come about:\n{}", cluster.logs());
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

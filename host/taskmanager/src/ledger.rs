@@ -14,7 +14,7 @@ mod remote;
 pub(crate) use local::Local;
 pub(crate) use remote::Remote;
 
-use crate::checkpoint::{Change, Pending};
+use crate::checkpoint::{Change, Output, Pending};
 use crate::sink::Sinks;
 use crate::source::Split;
 use lockgate_core::plane::{Claim, Claimed, Commit, Committed, Fence, Open, Opened, Release};
@@ -93,6 +93,9 @@ pub(crate) trait Ledger: Send + Sync {
     /// As [`crate::checkpoint::State::commit`]; `LG1410`, `LG1411`, `LG0905` if the record is a JobManager's.
     fn commit(&self, change: Change, sinks: &Sinks) -> Result<()>;
 
+    /// How many commits of each slot may wait for [`Ledger::commit`] while the slot goes on; 0 if it waits for each.
+    fn ahead(&self) -> usize;
+
     /// Takes back every split that was claimed here and is not finished, for slots that begin again. None of them runs.
     ///
     /// # Errors
@@ -104,4 +107,13 @@ pub(crate) trait Ledger: Send + Sync {
     /// # Errors
     /// `LG0830`; `LG1440` if a JobManager gave out fewer splits than it said were left, and no other TaskManager has slots.
     fn settle(&self) -> Result<bool>;
+}
+
+/// Removes output that does not count and never will.
+pub(crate) fn discard(prepared: &[Output], sinks: &Sinks) {
+    for Output { node, prepared } in prepared {
+        if let Some(Err(error)) = sinks.get(node).map(|sink| sink.discard(prepared)) {
+            tracing::warn!(%error, sink = %node, "refused output is left behind");
+        }
+    }
 }

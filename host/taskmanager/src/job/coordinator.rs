@@ -163,6 +163,20 @@ impl Coordinator {
         self.ledger.commit(change, &self.sinks)
     }
 
+    /// How many commits a slot may be ahead of the record.
+    pub(super) fn ahead(&self) -> usize {
+        self.ledger.ahead()
+    }
+
+    /// Removes outputs that were prepared for a commit that nobody has asked for and nobody will.
+    pub(super) fn discard(&self, prepared: Vec<(u32, Prepared)>) {
+        let outputs = prepared.into_iter().filter_map(|(at, prepared)| {
+            let node = self.names.get(at as usize)?.clone();
+            Some(Output { node, prepared })
+        });
+        crate::ledger::discard(&outputs.collect::<Vec<_>>(), &self.sinks);
+    }
+
     /// Notes how the run ended.
     pub(super) fn settle(&self, slots: Vec<Usage>) -> Result<Report> {
         Ok(Report { slots, finished: self.ledger.settle()? })

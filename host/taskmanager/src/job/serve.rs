@@ -3,6 +3,9 @@
 //! Whatever comes from the slot may be hostile. An input must have been granted to this slot, a sink must be one of the
 //! plan's, an epoch the open one, a split one that this slot was given; anything else ends the slot.
 
+mod commits;
+
+use self::commits::{Commits, Ready, Slot};
 use super::budget::Budget;
 use super::coordinator::{Coordinator, Writers};
 use super::{Event, Events, Stop};
@@ -48,15 +51,35 @@ pub(super) struct Service {
     pub(super) stop: Stop,
 }
 
-/// Serves a slot until it ends.
+/// Serves a slot until it ends and all its commits are made.
 ///
 /// # Errors
-/// Why: what the slot said in its last words, a breach of the protocol, a connector's failure, the executor's death.
-pub(super) fn serve(slot: u32, mut handle: SlotHandle, service: &Service) -> Result<Usage, Stopped> {
+/// Why: what the slot said in its last words, a breach of the protocol, a connector's failure, the executor's death; before all
+/// of these, a commit that could not be made.
+pub(super) fn serve(slot: u32, handle: SlotHandle, service: &Service) -> Result<Usage, Stopped> {
+    let shared = Slot::new(slot, service);
+    std::thread::scope(|scope| {
+        let commits = Commits::start(scope, &shared)?;
+        let ended = answer_all(slot, handle, service, &shared, &commits);
+        commits.flush()?;
+        ended
+    })
+}
+
+/// Answers a slot until it ends.
+fn answer_all(
+    slot: u32,
+    mut handle: SlotHandle,
+    service: &Service,
+    shared: &Slot<'_>,
+    commits: &Commits<'_>,
+) -> Result<Usage, Stopped> {
     let (writers, committed) = service.coordinator.writers(&service.plan, slot)?;
     let mut served = Served {
         slot,
         service,
+        shared,
+        commits,
         writers,
         committed,
         epoch: 1,
@@ -110,6 +133,8 @@ fn wind_down(mut handle: SlotHandle, error: &Error) -> Result<()> {
 struct Served<'a> {
     slot: u32,
     service: &'a Service,
+    shared: &'a Slot<'a>,
+    commits: &'a Commits<'a>,
     /// By the plan's index.
     writers: Writers,
     /// The last epoch that was committed before this slot started; its own epochs count from there.
@@ -132,6 +157,7 @@ struct Served<'a> {
 impl Served<'_> {
     /// Answers an ask; the slot's last words if it was the last.
     fn answer(&mut self, handle: &mut SlotHandle, ask: &Ask) -> Result<Option<End>> {
+        self.commits.check()?;
         match ask.verb {
             Verb::Hello { .. } => handle.answer(ask, u64::from(VERSION), &[])?,
             Verb::Read { input, offset } => {
@@ -170,11 +196,12 @@ impl Served<'_> {
                 usage.check(&self.service.plan)?;
                 self.hold_back(&usage);
                 handle.answer(ask, 0, &[])?;
-                self.service.events.send(Event::Usage { slot: self.slot, usage, waited: self.waited });
+                self.shared.used(usage, self.waited);
             }
             Verb::End => {
                 let end: End = payload::read(&handle.bytes(ask)?)?;
                 end.usage.check(&self.service.plan)?;
+                self.commits.flush()?;
                 return Ok(Some(end));
             }
         }
@@ -224,7 +251,7 @@ impl Served<'_> {
         Ok(Some(SplitGrant { input, source: next.source, name: next.name, size, position: next.position }))
     }
 
-    /// Commits; the counters that came along.
+    /// Hands a commit in; the counters that came along.
     fn commit(&mut self, commit: Commit) -> Result<Usage> {
         // Output without progress would be written again by the next run.
         if commit.splits.is_empty() {
@@ -246,11 +273,9 @@ impl Served<'_> {
         for (at, writer) in &mut self.writers {
             prepared.extend(writer.prepare(epoch)?.map(|output| (*at, output)));
         }
-        let begun = Instant::now();
-        self.service.coordinator.commit(self.slot, epoch, commit.splits, prepared)?;
-        self.waited = self.waited.saturating_add(begun.elapsed());
-        let usage = commit.usage.clone();
-        self.service.events.send(Event::Committed { slot: self.slot, epoch, usage, waited: self.waited });
+        let ready = Ready { epoch, splits: commit.splits, prepared };
+        let took = self.commits.add(ready, &commit.usage, self.waited)?;
+        self.waited = self.waited.saturating_add(took);
         self.epoch += 1;
         Ok(commit.usage)
     }

@@ -8,7 +8,7 @@
 //! not known it stays hidden, until the next lease has published what counts and sweeps the rest.
 
 use super::believe::{self, Standing, wrong};
-use super::{Answer, Ledger, LedgerClient, Listing};
+use super::{Answer, Ledger, LedgerClient, Listing, discard};
 use crate::checkpoint::{self, Change, Output, Pending, Position};
 use crate::job::{Share, Stop};
 use crate::sink::{Leftovers, RunId, Sinks};
@@ -25,6 +25,9 @@ use tokio::sync::oneshot;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
 /// The longest of these times.
 const MAX_BACK_OFF: Duration = Duration::from_secs(1);
+/// How many commits of a slot may wait. Each takes the time of a checkpoint, so that this outlasts leases; what waits on the disk is
+/// no more than what would have been published.
+const AHEAD: usize = 256;
 /// With these the JobManager says that it took nothing.
 const TOOK_NOTHING: [Code; 3] = [code::FENCED, code::LEDGER_CONFLICT, code::NOT_PLACED];
 
@@ -230,6 +233,10 @@ impl Ledger for Remote {
         checkpoint::publish(&prepared, sinks)
     }
 
+    fn ahead(&self) -> usize {
+        AHEAD
+    }
+
     fn begin_again(&self, sinks: &Sinks) -> Result<()> {
         let Share { first, slots, .. } = self.share;
         let claims = self.lock().claims;
@@ -302,15 +309,6 @@ async fn until_answered<'a, T>(stop: &Stop, call: impl Fn() -> Answer<'a, T>) ->
             () = tokio::time::sleep(wait) => {}
         }
         wait = wait.saturating_mul(2).min(MAX_BACK_OFF);
-    }
-}
-
-/// Removes output that does not count and never will.
-fn discard(prepared: &[Output], sinks: &Sinks) {
-    for Output { node, prepared } in prepared {
-        if let Some(Err(error)) = sinks.get(node).map(|sink| sink.discard(prepared)) {
-            tracing::warn!(%error, sink = %node, "refused output is left behind");
-        }
     }
 }
 

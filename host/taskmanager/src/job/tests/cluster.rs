@@ -101,22 +101,21 @@ fn a_lease_that_ends_in_the_middle_is_gone_on_with_by_any_number_of_slots() {
         let (stop, drain) = (Stop::default(), Stop::default());
         let (fence, drained) = (model.lease(), drain.clone());
         let next = model.clone();
-        // Every second lease ends by an order, the others are taken away while a commit is under way.
+        // Every second lease ends by an order when one slot has a split, the others are taken away when the third commit is under
+        // way.
+        let (claims, commits) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let way = model.way(move |asked| {
-            if asked == Asked::Commit && ended % 2 == 1 && next.commits() % 3 == 2 {
-                next.lease();
+            match (asked, ended % 2) {
+                (Asked::Claim, 0) if claims.fetch_add(1, Ordering::Relaxed) == 1 => drained.drain(),
+                (Asked::Commit, 1) if commits.fetch_add(1, Ordering::Relaxed) == 2 => drop(next.lease()),
+                _ => {}
             }
             Fate::Answered
-        });
-        let events = Events::new(move |event| {
-            if ended % 2 == 0 && matches!(event, Event::Committed { .. }) {
-                drained.drain();
-            }
         });
         ended += 1;
         let share = Share::whole(slots);
         let stop = if ended % 2 == 1 { &drain } else { &stop };
-        match run_with_events(&world, fence, way, share, stop, events) {
+        match run_share(&world, fence, way, share, stop) {
             Ok(report) if report.finished => break,
             Ok(_) => {}
             Err(error) => assert_eq!(error.code(), code::FENCED, "{error}"),
@@ -124,6 +123,30 @@ fn a_lease_that_ends_in_the_middle_is_gone_on_with_by_any_number_of_slots() {
     }
     assert!(ended > 3, "{ended}");
     assert_eq!(world.seen("out"), expected(0..50));
+}
+
+#[test]
+fn a_slot_goes_on_while_nobody_answers_its_commits() {
+    let (world, model) = (World::plain(), Model::default());
+    world.numbers("in/a", 0..15);
+    let out = world.path("out");
+    let waiting = move || {
+        let names = fs::read_dir(&out).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().starts_with('.')).count()
+    };
+    // Nobody is there until four commits wait for an answer, and long enough for a slot to get there.
+    let (asked, seen) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let most = Arc::clone(&seen);
+    let way = model.way(move |request| {
+        if request != Asked::Commit || seen.fetch_max(waiting(), Ordering::Relaxed) >= 4 {
+            return Fate::Answered;
+        }
+        if asked.fetch_add(1, Ordering::Relaxed) < 30 { Fate::Lost } else { Fate::Answered }
+    });
+    assert!(run_share(&world, model.lease(), way, Share::whole(1), &Stop::default()).unwrap().finished);
+    assert!(most.load(Ordering::Relaxed) >= 4, "no more than {most:?} commits waited");
+    assert_eq!(world.seen("out"), expected(0..15));
+    assert_eq!(world.hidden("out"), expected([]));
 }
 
 #[test]
