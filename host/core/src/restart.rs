@@ -116,7 +116,7 @@ impl RestartStrategy {
             Self::FixedDelay { attempts, delay_ms } => (history.failures <= attempts).then_some(delay_ms),
             Self::FailureRate { max_failures_per_interval, failure_rate_interval_ms, delay_ms } => {
                 let interval = Duration::from_millis(failure_rate_interval_ms);
-                let within = history.recent.iter().filter(|time| now.since(**time) < interval).count();
+                let within = history.recent.iter().filter(|time| **time <= now && now.since(**time) < interval).count();
                 let most = (max_failures_per_interval as usize).min(MAX_RECENT);
                 (within <= most).then_some(delay_ms)
             }

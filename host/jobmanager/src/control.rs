@@ -17,12 +17,13 @@ use crate::bundles::Bundles;
 use crate::config::{self, Config, Limits};
 use crate::plane::{self, Authority, Dispatch, Plane};
 use crate::server::{Observer, Refused, TenantRate};
-use crate::service::{Means, Options, Service};
+use crate::service::{Clock, Means, Options, Service};
 use crate::store::{Batch, Store};
 use crate::tls;
 use axum::Router;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result, Timestamp, UnixMillis};
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -72,6 +73,7 @@ impl Control {
         };
         let means = Means {
             clock: Arc::new(millis),
+            steady: steady(),
             authorizer: Authorizer::new(external),
             tally: Arc::clone(&tally),
             bundles: Bundles::open(Layout::new(&config.data).bundles(), RESERVE)?,
@@ -259,6 +261,18 @@ async fn keep_house(dispatch: Arc<Dispatch>) {
 /// Now, in whole seconds.
 fn now() -> Timestamp {
     millis().into()
+}
+
+/// A clock that nobody sets: it begins at the time of day, only rises from there, and counts the time that the machine
+/// sleeps.
+fn steady() -> Clock {
+    let since_boot = || {
+        let now = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default().min(999_999_999))
+    };
+    let (began, from) = (millis(), since_boot());
+    Arc::new(move || began.plus(since_boot().saturating_sub(from)))
 }
 
 /// Now.

@@ -46,6 +46,7 @@ const PAGE: usize = 1_000;
 pub struct Ledger {
     records: Records,
     clock: Clock,
+    steady: Clock,
     cursors: Cursors,
     opening: Semaphore,
 }
@@ -72,9 +73,9 @@ struct Place<'a> {
 }
 
 impl Ledger {
-    /// The records of runs that `records` keeps.
-    pub fn new(records: Records, clock: Clock) -> Self {
-        Self { records, clock, cursors: Cursors::default(), opening: Semaphore::new(OPENINGS) }
+    /// The records of runs that `records` keeps. `clock` says when a run began, `steady` for how long something has been there.
+    pub fn new(records: Records, clock: Clock, steady: Clock) -> Self {
+        Self { records, clock, steady, cursors: Cursors::default(), opening: Semaphore::new(OPENINGS) }
     }
 
     /// The place of `peer` in a job, under the lease that `fence` names.

@@ -83,6 +83,8 @@ pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 pub struct Means {
     /// The time.
     pub clock: Clock,
+    /// A clock that nobody sets, for how long things last.
+    pub steady: Clock,
     /// Who may do what.
     pub authorizer: Authorizer,
     /// Where denials and reads are counted; whoever made it flushes it.
@@ -98,6 +100,7 @@ pub struct Service {
     records: Records,
     options: Options,
     clock: Clock,
+    steady: Clock,
     authorizer: Authorizer,
     tally: Arc<Tally>,
     cursors: Cursors,
@@ -124,7 +127,7 @@ impl Service {
     /// # Errors
     /// `LG12nn` if the store cannot be read or written.
     pub async fn open(store: impl Store, options: Options, means: Means) -> Result<Self> {
-        let Means { clock, authorizer, tally, bundles, plane } = means;
+        let Means { clock, steady, authorizer, tally, bundles, plane } = means;
         let records = Records::new(store);
         Ok(Self {
             cursors: Cursors::open(&records).await?,
@@ -136,10 +139,11 @@ impl Service {
             own_rates: OwnRates::open(&records).await?,
             plane: plane.map(|(authority, settings)| (Arc::new(authority), settings)),
             plane_ports: OnceLock::new(),
-            fleet: Arc::new(Fleet::new(clock())),
+            fleet: Arc::new(Fleet::new(steady())),
             records,
             options,
             clock,
+            steady,
             authorizer,
             tally,
         })
@@ -160,9 +164,26 @@ impl Service {
         (self.clock)()
     }
 
+    /// The time by a clock that nobody sets, so that it may be another than [`Self::millis`] says. Leases, silence and what
+    /// else is a length of time is measured by it, and compared with nothing else.
+    pub fn steady(&self) -> UnixMillis {
+        (self.steady)()
+    }
+
+    /// When what was at `steady` by the clock that nobody sets was by the one that says when.
+    pub fn time_of(&self, steady: UnixMillis) -> Timestamp {
+        let passed = i64::try_from(self.steady().since(steady).as_secs()).unwrap_or(i64::MAX);
+        self.now().plus(-passed)
+    }
+
     /// Where the time comes from.
     pub fn clock(&self) -> Clock {
         Arc::clone(&self.clock)
+    }
+
+    /// What [`Self::steady`] asks.
+    pub fn steady_clock(&self) -> Clock {
+        Arc::clone(&self.steady)
     }
 
     /// The trust domain of this cluster.

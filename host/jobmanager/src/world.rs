@@ -12,7 +12,7 @@ use crate::service::changes::Precondition;
 use crate::service::jobs::NewJob;
 use crate::service::tenants::NewTenant;
 use crate::service::tokens::NewToken;
-use crate::service::{Call, Means, Options, Service};
+use crate::service::{Call, Clock, Means, Options, Service};
 use crate::store::Memory;
 use futures_util::stream;
 use lockgate_core::bundle::{Draft, Package, Part};
@@ -202,8 +202,10 @@ impl World {
         };
         let now = Arc::clone(now);
         let plane = plane();
+        let clock: Clock = Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed)).into());
         let means = Means {
-            clock: Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed)).into()),
+            clock: Arc::clone(&clock),
+            steady: clock,
             authorizer: Authorizer::new(None),
             tally: Arc::new(Tally::new()),
             bundles: Bundles::open(folder.path().join("bundles"), 0).unwrap(),

@@ -153,7 +153,7 @@ impl Agent {
         let executors = Executors::new(config.executors(config.slots, memory))?;
         let missing_walls = missing_walls(config.jail).await?;
         let identity = join::identity(cluster, &state, &clock).await?;
-        let plane = Arc::new(client::Plane::new(&places(cluster, &identity)?, &identity)?);
+        let plane = client::Plane::new(&places(cluster, &identity)?, &identity, Arc::clone(&clock))?;
         let session = durable::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let offer = Offer {
             slots: config.slots,
@@ -165,7 +165,7 @@ impl Agent {
         let admitter = Admitter {
             pinned,
             domain: cluster.domain.clone(),
-            plane,
+            plane: Arc::new(plane),
             clock,
             marks,
             bundles,

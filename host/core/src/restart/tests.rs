@@ -42,6 +42,8 @@ fn failure_rate_counts_within_an_interval() {
     // The third within 100 ms is one too many; spread out, there is no end.
     assert_eq!(run(&strategy, &[0, 50, 99]).0, [after(9), after(9), Restart::GiveUp]);
     assert_eq!(run(&strategy, &[0, 50, 100, 150, 200]).0, [after(9); 5]);
+    // What lies ahead was noted by a clock that was.
+    assert_eq!(run(&strategy, &[900, 901, 5, 6]).0, [after(9); 4]);
     let most = RestartStrategy::FailureRate {
         max_failures_per_interval: MAX_RECENT as u32,
         failure_rate_interval_ms: u64::MAX,

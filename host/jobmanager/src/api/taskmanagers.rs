@@ -62,7 +62,7 @@ pub(super) struct TaskManager {
 
 impl From<Shown> for TaskManager {
     fn from(shown: Shown) -> Self {
-        let Shown { record, observed, about } = shown;
+        let Shown { record, observed, heard, about } = shown;
         let taskmanager::TaskManager { name, joined, joined_by, state, certificates } = record;
         let offer = observed.as_ref().map(|observed| &observed.offer);
         Self {
@@ -71,7 +71,7 @@ impl From<Shown> for TaskManager {
             joined,
             joined_by,
             certificate_expires: certificates.iter().map(|issued| issued.expires).max(),
-            heard: observed.as_ref().map(|observed| observed.heard.into()),
+            heard,
             slots: offer.map(|offer| offer.slots),
             slots_used: observed
                 .as_ref()

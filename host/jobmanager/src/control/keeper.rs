@@ -143,7 +143,7 @@ impl Keeper {
             records.iter().filter(|kept| !unreadable.contains(&kept.record.tenant)).collect();
         let jobs: Vec<Job> = readable.iter().map(|kept| job(kept, &suspended)).collect();
         self.note_strangers(&jobs);
-        let now = self.service.millis();
+        let now = self.service.steady();
         let Look { steps, waiting, next } = look(&jobs, &self.facts, &quotas, self.dispatch.settings(), now);
         self.service.note_waiting(waiting);
         let by_id: BTreeMap<JobId, &Record> = readable.iter().map(|kept| (id(&kept.record), &kept.record)).collect();
@@ -323,7 +323,7 @@ impl Keeper {
     }
 
     fn until(&self, next: UnixMillis) -> Duration {
-        let now = self.service.millis();
+        let now = self.service.steady();
         Duration::from_millis(next.0.saturating_sub(now.0))
     }
 }

@@ -37,7 +37,7 @@ impl Ledger {
             after = Some(last.clone());
             for (key, kept) in page {
                 let Some((tenant, id, ledger)) = parts(&key, str::to_owned) else { continue };
-                if (self.clock)().since(kept.record.since) > grace {
+                if (self.steady)().since(kept.record.since) > grace {
                     self.remove(&tenant, &id, &ledger, key).await?;
                 }
             }

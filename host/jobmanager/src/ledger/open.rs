@@ -66,7 +66,7 @@ impl Ledger {
         let run = Run { id: random_id()?, job: job.name.clone(), started: (self.clock)().0.saturating_mul(1_000) };
         let (place, draft) = (place(seat.job(), &run), keys::draft(&job.tenant, &fence.id, &run.id));
         let mut change = Change::default();
-        change.create(draft.clone(), &Draft { since: (self.clock)() })?;
+        change.create(draft.clone(), &Draft { since: (self.steady)() })?;
         self.records.commit(change).await?;
         for chunk in chunks(&place, listing) {
             let mut change = Change::default();

@@ -85,7 +85,8 @@ pub(super) fn fence(epoch: u64) -> Fence {
 impl Bench {
     pub fn over(store: impl Store) -> Self {
         let records = Records::new(store);
-        let ledger = Ledger::new(records.clone(), Arc::new(|| UnixMillis(1_000)));
+        let clock: Clock = Arc::new(|| UnixMillis(1_000));
+        let ledger = Ledger::new(records.clone(), Arc::clone(&clock), clock);
         Self { ledger, records }
     }
 

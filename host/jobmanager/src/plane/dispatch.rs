@@ -32,7 +32,7 @@ impl Dispatch {
         let settings = service.plane().map_or_else(Settings::default, |(_, plane)| Settings::with_lease(plane.lease));
         Self {
             mailboxes: Mailboxes::new(fleet.started()),
-            ledger: Ledger::new(service.records().clone(), service.clock()),
+            ledger: Ledger::new(service.records().clone(), service.clock(), service.steady_clock()),
             meters: Meters::default(),
             settings,
             service,
@@ -73,7 +73,7 @@ impl Dispatch {
     /// What the keeper is to take for facts. Who is silent is told nothing any more: his box is shut before the facts are
     /// taken, so that whatever was told before stands in them.
     pub(crate) fn facts(&self) -> std::collections::BTreeMap<Name, crate::reconcile::Observed> {
-        let (now, before) = (self.service.millis(), self.fleet.all());
+        let (now, before) = (self.service.steady(), self.fleet.all());
         let heard = |name: &Name| before.get(name).is_some_and(|seen| now.since(seen.heard) <= self.settings.silence);
         self.mailboxes.shut(|name| before.contains_key(name), heard);
         self.fleet.all()

@@ -91,7 +91,7 @@ impl Dispatch {
         }
         let audit = self.witness(heartbeat.audit).await?;
         // Before it is told: whoever reads what was told last has to see this.
-        let now = self.service.millis();
+        let now = self.service.steady();
         let mut cordoned = false;
         self.fleet.update(name, |seen| {
             if let Some(seen) = seen {
@@ -107,7 +107,7 @@ impl Dispatch {
 
     /// Makes facts of what a TaskManager says.
     async fn note(&self, peer: &Peer, heartbeat: &Heartbeat) -> Result<()> {
-        let (name, now) = (&peer.name, self.service.millis());
+        let (name, now) = (&peer.name, self.service.steady());
         // In which state it is the operator says.
         let record = self.service.records().get::<model::taskmanager::TaskManager>(&keys::taskmanager(name)).await?;
         let state = record.map_or(Availability::Lost, |kept| kept.record.state.availability());

@@ -74,7 +74,8 @@ fn step(job: &Job, view: &View<'_>, target: Option<&Placed>, next: &mut Executio
     match next.state {
         State::Cancelling if next.holds.is_none() => go(next, Trigger::Ended, now),
         State::Failing if next.holds.is_none() => settle(job, next, now),
-        State::Restarting if next.holds.is_none() && next.retry_at.is_none_or(|at| now >= at) => {
+        // One that waits since a time that is still to come was to wait by a clock that was ahead.
+        State::Restarting if next.holds.is_none() && next.retry_at.is_none_or(|at| now >= at || next.since > now) => {
             next.retry_at = None;
             (next.release, next.restarts) = (wanted.release, wanted.restarts);
             go(next, Trigger::Ready, now)

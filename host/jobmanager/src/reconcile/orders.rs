@@ -47,8 +47,21 @@ impl<'a> View<'a> {
 
     /// Until when the newest lease is good that a TaskManager can have.
     pub(super) fn lease_end(&self, name: &Name) -> UnixMillis {
+        self.told(name).plus(self.settings.rules.lease)
+    }
+
+    /// Until when what a job holds there can be good. A JobManager before this one may have given longer leases, and by a clock
+    /// that was ahead: of what it gave then only the length means anything.
+    pub(super) fn holding_end(&self, name: &Name, holding: &Holding) -> UnixMillis {
+        let until = holding.placed.lease.until;
+        let end = self.told(name).plus(self.settings.rules.lease.max(until.since(holding.since)));
+        if holding.since > self.now { end } else { end.max(until) }
+    }
+
+    /// When a TaskManager can have been told something last.
+    fn told(&self, name: &Name) -> UnixMillis {
         let told = self.facts.taskmanagers.get(name).map_or(self.facts.started, |seen| seen.told);
-        told.max(self.facts.started).plus(self.settings.rules.lease)
+        told.max(self.facts.started)
     }
 
     /// Whether nothing was heard of a TaskManager since this JobManager started.
@@ -71,7 +84,7 @@ impl<'a> View<'a> {
         holding.placed.slots.keys().all(|name| {
             let said =
                 self.task(name, job).is_some_and(|task| task.status == Status::Ended && task.lease.epoch >= epoch);
-            let over = self.lease_end(name).max(holding.placed.lease.until).plus(self.settings.skew);
+            let over = self.holding_end(name, holding).plus(self.settings.skew);
             said || (self.contact(name) != Contact::Good && self.now >= over)
         })
     }

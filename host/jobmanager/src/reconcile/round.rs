@@ -83,8 +83,8 @@ fn candidate(job: &Job, view: &View<'_>) -> Option<placement::Job> {
     let epoch = execution.epoch;
     let current = match live {
         Some(holding) => {
-            let ends = holding.placed.slots.keys().map(|name| view.lease_end(name)).min();
-            let until = ends.unwrap_or_default().max(holding.placed.lease.until);
+            let ends = holding.placed.slots.keys().map(|name| view.holding_end(name, holding)).min();
+            let until = ends.unwrap_or_default();
             Placed { lease: Lease { epoch: holding.placed.lease.epoch, until }, slots: holding.placed.slots.clone() }
         }
         // It has no lease; the slots are kept for it.

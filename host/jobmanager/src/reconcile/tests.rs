@@ -199,6 +199,33 @@ fn tasks_that_end_before_they_are_said_to_run_are_started_again() {
     assert!(epoch(&world, "a/x") > before);
 }
 
+/// What a JobManager before this one wrote down by a clock that was ahead by a quarter of an hour.
+#[test]
+fn a_clock_that_was_ahead_delays_nothing() {
+    let ahead = Duration::from_secs(900);
+    let mut world = running();
+    let task = world.machines.values_mut().find_map(|machine| machine.tasks.get_mut(&id("b/y"))).unwrap();
+    task.status = Status::Failed(Failure::new(code::GUEST_TRAP, "trapped", false, world.now));
+    for _ in 0..60 {
+        if world.job("b/y").execution.retry_at.is_some() {
+            break;
+        }
+        world.settle(1);
+    }
+    assert!(world.job("b/y").execution.retry_at.is_some());
+    world.set_back(ahead);
+    world.settle(20);
+    assert_eq!(world.state("b/y"), State::Running, "the next start");
+    let mut world = running();
+    world.want("a/x", |wanted| wanted.goal = Goal::Cancel);
+    world.round(usize::MAX);
+    assert_eq!(world.state("a/x"), State::Cancelling);
+    world.machines.values_mut().for_each(|machine| machine.cut = true);
+    world.set_back(ahead);
+    world.settle(60);
+    assert_eq!(world.state("a/x"), State::Canceled, "the end of a lease");
+}
+
 #[test]
 fn a_drained_taskmanager_is_left_without_a_failure() {
     let mut world = running();

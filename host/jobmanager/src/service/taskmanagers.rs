@@ -15,7 +15,7 @@ use crate::server::RequestId;
 use lockgate_core::error::code;
 use lockgate_core::placement::Availability;
 use lockgate_core::plane::Certificate;
-use lockgate_core::{Error, Name, Result, UnixMillis};
+use lockgate_core::{Error, Name, Result, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Shown {
     pub record: TaskManager,
     /// What it said.
     pub observed: Option<Observed>,
+    /// When that was.
+    pub heard: Option<Timestamp>,
     /// What else, to be shown.
     pub about: About,
 }
@@ -139,7 +141,7 @@ impl Service {
     fn is_lost(&self, name: &Name) -> bool {
         let lease = self.plane.as_ref().map_or(Duration::ZERO, |(_, settings)| settings.lease);
         let heard = self.fleet.observed(name).map_or(self.fleet.started(), |observed| observed.heard);
-        UnixMillis::from(self.now()).since(heard) >= lease.saturating_mul(2)
+        self.steady().since(heard) >= lease.saturating_mul(2)
     }
 
     /// Has placement and whoever serves a TaskManager see at once what became of it. What it was told last stays known: its
@@ -169,7 +171,8 @@ impl Service {
     /// A TaskManager with what it said of itself.
     pub fn shown(&self, record: TaskManager) -> Shown {
         let (observed, about) = (self.fleet.observed(&record.name), self.fleet.about(&record.name));
-        Shown { record, observed, about }
+        let heard = observed.as_ref().map(|observed| self.time_of(observed.heard));
+        Shown { record, observed, heard, about }
     }
 
     /// The plane's authority and its settings, if TaskManagers can dial in.

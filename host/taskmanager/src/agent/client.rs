@@ -1,5 +1,6 @@
 //! Asking the JobManager: requests of the plane, with the certificate of the moment, at whichever address answers.
 
+use super::clock::Clock;
 use super::identity::Identity;
 use super::tls;
 use lockgate_core::error::code;
@@ -10,7 +11,7 @@ use lockgate_http::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The most bytes of an answer that refuses.
@@ -25,6 +26,7 @@ pub const TIMES: Times =
 #[derive(Debug)]
 pub struct Plane {
     addresses: Vec<Address>,
+    clock: Arc<Clock>,
     held: Mutex<Held>,
 }
 
@@ -39,20 +41,20 @@ struct Held {
 }
 
 impl Plane {
-    /// Asks at `addresses` as `identity`.
+    /// Asks at `addresses` as `identity`, and believes certificates that are valid by `clock`.
     ///
     /// # Errors
     /// `LG1422` if its certificate cannot be used, `LG1420` if there is no address.
-    pub fn new(addresses: &[(String, u16)], identity: &Identity) -> Result<Self> {
+    pub fn new(addresses: &[(String, u16)], identity: &Identity, clock: Arc<Clock>) -> Result<Self> {
         if addresses.is_empty() {
             let error = Error::new(code::NOT_JOINED, "it is not known where the plane is");
             return Err(error.help("add `plane = [\"host:port\"]` to [jobmanager]"));
         }
         let addresses: Vec<Address> =
             addresses.iter().map(|(host, port)| address(host, *port)).collect::<Result<_>>()?;
-        let clients = clients(&addresses, identity)?;
+        let clients = clients(&addresses, identity, &clock)?;
         let held = Held { clients, first: 0, expires: identity.expires()? };
-        Ok(Self { addresses, held: Mutex::new(held) })
+        Ok(Self { addresses, clock, held: Mutex::new(held) })
     }
 
     /// Takes another certificate for connections from now on. What is under way goes on over the former ones.
@@ -60,7 +62,7 @@ impl Plane {
     /// # Errors
     /// `LG1422`.
     pub fn renew(&self, identity: &Identity) -> Result<()> {
-        let (clients, expires) = (clients(&self.addresses, identity)?, identity.expires()?);
+        let (clients, expires) = (clients(&self.addresses, identity, &self.clock)?, identity.expires()?);
         let mut held = self.lock();
         (held.clients, held.expires) = (clients, expires);
         Ok(())
@@ -144,8 +146,8 @@ pub(super) fn address(host: &str, port: u16) -> Result<Address> {
     Address::new(host, port).ok_or_else(refuse)
 }
 
-fn clients(addresses: &[Address], identity: &Identity) -> Result<Vec<Client>> {
-    let config = tls::plane(identity)?;
+fn clients(addresses: &[Address], identity: &Identity, clock: &Arc<Clock>) -> Result<Vec<Client>> {
+    let config = tls::plane(identity, Arc::clone(clock))?;
     Ok(addresses.iter().map(|address| Client::new(address.clone(), config.clone())).collect())
 }
 

@@ -5,6 +5,7 @@
 //! is for DNS to say, which nobody here believes. So the usual check of the name is replaced, and only that: the chain, its
 //! validity and its usage are verified by webpki as always, and the handshake's signature by rustls.
 
+use super::clock::Clock;
 use super::identity::{self, Identity};
 use lockgate_core::error::code;
 use lockgate_core::plane::jobmanager_uri;
@@ -13,9 +14,14 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::time_provider::TimeProvider;
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier, WantsVersions,
+};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage};
 
 /// The most bytes of the file of authorities.
@@ -39,26 +45,35 @@ pub fn api(ca: &Path) -> Result<ClientConfig> {
     if roots.is_empty() {
         return Err(unusable("has no certificate in PEM"));
     }
-    Ok(builder()?.with_root_certificates(roots).with_no_client_auth())
+    let builder = ClientConfig::builder_with_provider(lockgate_http::tls::provider());
+    Ok(only_1_3(builder)?.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// For the plane, as `identity`.
+/// For the plane, as `identity`. What is valid there is decided by `clock`, which never goes back.
 ///
 /// # Errors
 /// `LG1422` if its certificate cannot be used.
-pub fn plane(identity: &Identity) -> Result<ClientConfig> {
+pub fn plane(identity: &Identity, clock: Arc<Clock>) -> Result<ClientConfig> {
     let verifier = JobManagerOnly { authorities: identity.authorities()?, uri: jobmanager_uri(&identity.domain) };
     let certified = SingleCertAndKey::from(identity.certified()?);
-    Ok(builder()?
+    let builder = ClientConfig::builder_with_details(lockgate_http::tls::provider(), clock);
+    Ok(only_1_3(builder)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(certified)))
 }
 
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
-    ClientConfig::builder_with_provider(lockgate_http::tls::provider())
+fn only_1_3(builder: ConfigBuilder<ClientConfig, WantsVersions>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
+    builder
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| Error::new(code::INTERNAL, format!("no TLS 1.3: {error}")))
+}
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.now().seconds()).unwrap_or_default();
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
 }
 
 /// Takes a certificate of the plane's authority that names the JobManager, and no other.

@@ -96,7 +96,8 @@ async fn whatever_was_answered_is_kept_and_nothing_half_done_counts() {
         // What nobody goes on with goes.
         bench.ledger.collect(std::time::Duration::from_secs(3_600)).await.unwrap();
         let drafts = bench.records.any(&keys::all_drafts()).await.unwrap();
-        let later = Ledger::new(bench.records.clone(), Arc::new(|| UnixMillis(8_000_000)));
+        let later: Clock = Arc::new(|| UnixMillis(8_000_000));
+        let later = Ledger::new(bench.records.clone(), Arc::clone(&later), later);
         later.collect(std::time::Duration::from_secs(3_600)).await.unwrap();
         assert!(!bench.records.any(&keys::all_drafts()).await.unwrap());
         assert_eq!(drafts, (1..5).contains(&dies_after), "at {dies_after}");

@@ -133,6 +133,18 @@ impl World {
         count
     }
 
+    /// The JobManager's clock, which was ahead, is set back by so much, and it starts anew. TaskManagers go by their own.
+    pub fn set_back(&mut self, by: Duration) {
+        let back =
+            |time: &mut UnixMillis| *time = UnixMillis(time.since(UnixMillis::default().plus(by)).as_millis() as u64);
+        back(&mut self.now);
+        for machine in self.machines.values_mut() {
+            machine.tasks.values_mut().for_each(|task| back(&mut task.lease.until));
+            machine.inbox.iter_mut().flatten().for_each(|order| back(&mut order.lease.until));
+        }
+        self.restart_jobmanager();
+    }
+
     /// The JobManager dies and starts: it knows what is stored, and nothing of any TaskManager.
     pub fn restart_jobmanager(&mut self) {
         self.facts.started = self.now;

@@ -22,7 +22,7 @@ use lockgate_core::placement::SlotCost;
 use lockgate_core::plan::Plan;
 use lockgate_core::planner::Planner;
 use lockgate_core::verify::Accepted;
-use lockgate_core::{Digest, Error, Name, Result, UnixMillis};
+use lockgate_core::{Digest, Error, Name, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most parameters of a request; a manifest cannot declare more that matter.
@@ -112,7 +112,6 @@ impl Service {
         let (accepted, marks) = self.verify(tenant, file, Purpose::Start).await?;
         let fuel = self.fuel(tenant, new.fuel).await?;
         let wanted = wanted(&bundle.record, &plan, (new.parallelism, fuel), 1)?;
-        let now = UnixMillis::from(self.now());
         let epoch = *self.records.revision().borrow();
         let mut job = Job {
             tenant: tenant.clone(),
@@ -125,7 +124,7 @@ impl Service {
             former: Vec::new(),
             next_event: 1,
             next_exception: 1,
-            execution: Execution::admitted(bundle.record.release, epoch, now),
+            execution: Execution::admitted(bundle.record.release, epoch, self.steady()),
             wanted,
         };
         let mut change = Change::default();
