@@ -8,6 +8,7 @@ use super::taskmanager::{ROWS, TaskManager};
 use super::wire::{Answer, Request};
 use crate::harness::suite::Ended;
 use lockgate_core::bundle::Package;
+use lockgate_core::error::code;
 use lockgate_core::placement::JobId;
 use lockgate_core::plane::{Assignment, Failure, Status};
 use lockgate_core::trust::Documents;
@@ -309,8 +310,10 @@ impl Site {
                 if !matches!(verdict, Refused(_)) {
                     return Ok(());
                 }
-                if !permanent {
-                    return Err(format!("it would be tried again: {code}: {cause}"));
+                // What is valid when, each machine's clock says for itself.
+                let timely = [code::EXPIRED, code::NOT_YET_VALID, code::STALE_STATUS].map(|code| code.to_string());
+                if permanent == timely.contains(&code) {
+                    return Err(format!("whether it is tried again: {}: {code}: {cause}", !permanent));
                 }
                 self.never_begun(job)
             }

@@ -1,15 +1,12 @@
 //! What can happen, to whom, and how it is undone.
 
 use super::run::{MANAGERS, World, name};
-use crate::harness::cluster::freeze;
+use crate::harness::cluster::{JM, JOBMANAGER, freeze};
+use crate::harness::network::Direction;
 use crate::harness::random::Random;
-use crate::harness::relay::Network;
 use crate::harness::service::Service;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Whose process. TaskManagers go by number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,14 +17,15 @@ pub enum Target {
     JobManager,
 }
 
-/// What of a network does not arrive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Direction {
-    /// What a TaskManager says.
-    Up,
-    /// What it is told.
-    Down,
-    Both,
+/// Which disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// The one with the first TaskManager's state.
+    State,
+    /// The one with the JobManager's data.
+    Data,
+    /// The volume that the job writes to.
+    Output,
 }
 
 /// What happens.
@@ -39,12 +37,18 @@ pub enum Fault {
     Freeze(Target),
     /// Every TaskManager and the JobManager are ended and started again as an operator does it, one after the other.
     Roll,
-    /// The disk with a TaskManager's state is full, and the TaskManager killed, so that it has to write.
-    FullDisk(usize),
-    /// A TaskManager and the JobManager do not reach each other.
+    /// A disk is full. A TaskManager whose disk it is is killed, so that it has to write.
+    Full(Place),
+    /// A TaskManager and the JobManager do not reach each other: what they say gets lost.
     Cut(usize, Direction),
+    /// What a TaskManager says is refused on its way.
+    Refused(usize),
     /// So many bytes a second between them.
     Slow(usize, u64),
+    /// A clock is set so many seconds ahead, or behind, and right again later.
+    Clock(Target, i64),
+    /// The same, and whose clock it is is killed and started again under each of its times.
+    ClockOverRestart(Target, i64),
 }
 
 impl Fault {
@@ -54,15 +58,29 @@ impl Fault {
         text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
     }
 
+    /// Whether only root can have it happen.
+    pub fn wants_root(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Cut(..) | Self::Refused(_) | Self::Slow(..))
+    }
+
+    /// Whether it wants clocks that can be set.
+    pub fn wants_clocks(&self) -> bool {
+        matches!(self, Self::Clock(..) | Self::ClockOverRestart(..))
+    }
+
     /// The processes that it is about: TaskManagers by number, and the JobManager behind them.
     fn about(&self) -> Vec<usize> {
         match *self {
-            Self::Kill(target) | Self::Freeze(target) => match target {
-                Target::TaskManager(at) | Target::Executor(at) => vec![at],
-                Target::JobManager => vec![MANAGERS],
-            },
-            Self::FullDisk(at) | Self::Cut(at, _) | Self::Slow(at, _) => vec![at],
-            Self::Roll => (0..=MANAGERS).collect(),
+            Self::Kill(target) | Self::Freeze(target) | Self::Clock(target, _) | Self::ClockOverRestart(target, _) => {
+                match target {
+                    Target::TaskManager(at) | Target::Executor(at) => vec![at],
+                    Target::JobManager => vec![MANAGERS],
+                }
+            }
+            Self::Full(Place::State) => vec![0],
+            Self::Full(Place::Data) => vec![MANAGERS],
+            Self::Cut(at, _) | Self::Refused(at) | Self::Slow(at, _) => vec![at],
+            Self::Roll | Self::Full(Place::Output) => (0..=MANAGERS).collect(),
         }
     }
 
@@ -81,13 +99,24 @@ pub fn draw(random: &mut Random) -> Fault {
         1 => Target::Executor(manager),
         _ => Target::JobManager,
     };
-    match random.below(11) {
+    let directions = [Direction::Up, Direction::Down, Direction::Both];
+    match random.below(18) {
         0..3 => Fault::Kill(target),
         3..6 => Fault::Freeze(target),
         6 => Fault::Roll,
-        7 => Fault::FullDisk(0),
-        8 | 9 => Fault::Cut(manager, [Direction::Up, Direction::Down, Direction::Both][random.below(3) as usize]),
-        _ => Fault::Slow(manager, 8_192 + random.below(65_536)),
+        7 => Fault::Full(Place::State),
+        8 => Fault::Full(Place::Data),
+        9 => Fault::Full(Place::Output),
+        10..13 => Fault::Cut(manager, directions[random.below(3) as usize]),
+        13 => Fault::Refused(manager),
+        14 => Fault::Slow(manager, 8_192 + random.below(65_536)),
+        kind => {
+            let of = if random.below(2) == 0 { Target::TaskManager(manager) } else { Target::JobManager };
+            // Within the lives of certificates (a day) and of documents (a week), but back by days.
+            let ahead = 60 + i64::try_from(random.below(20 * 3_600)).expect("a small number");
+            let seconds = if random.below(2) == 0 { ahead } else { -3 * ahead };
+            if kind == 15 { Fault::ClockOverRestart(of, seconds) } else { Fault::Clock(of, seconds) }
+        }
     }
 }
 
@@ -96,23 +125,21 @@ pub enum Undo {
     Nothing,
     Thaw(Target, Vec<OwnedFd>),
     Heal(usize),
-    Room(usize, PathBuf),
+    Room(Place),
+    /// Whose clock, how far it is off, and whether it is to be right with the next start only.
+    SetRight(Target, i64, bool),
 }
 
 impl World {
     /// Lets it happen.
     pub fn inflict(&mut self, fault: Fault) -> Undo {
         match fault {
-            Fault::Kill(Target::TaskManager(at)) => {
-                self.cluster.taskmanager(&name(at)).kill();
-                self.cluster.start_taskmanager(&name(at));
-            }
             Fault::Kill(Target::Executor(at)) => {
                 for executor in executors(self.cluster.taskmanager(&name(at))) {
                     send(&executor, Signal::KILL);
                 }
             }
-            Fault::Kill(Target::JobManager) => self.cluster.restart_jobmanager(""),
+            Fault::Kill(target) => self.start_anew(target),
             Fault::Freeze(target) => {
                 let stopped = match target {
                     Target::TaskManager(at) => {
@@ -129,22 +156,34 @@ impl World {
                 return Undo::Thaw(target, stopped);
             }
             Fault::Roll => self.roll(),
-            Fault::FullDisk(at) => {
-                let Some(disk) = &self.disk else { return Undo::Nothing };
-                let ballast = disk.fill();
-                self.cluster.taskmanager(&name(at)).kill();
-                self.cluster.start_taskmanager(&name(at));
-                return Undo::Room(at, ballast);
+            Fault::Full(place) => {
+                self.disks[&place].fill();
+                if place == Place::State {
+                    self.start_anew(Target::TaskManager(0));
+                }
+                return Undo::Room(place);
             }
             Fault::Cut(at, direction) => {
-                let up_blocked = direction != Direction::Down;
-                let down_blocked = direction != Direction::Up;
-                self.relays[at].set(Network { up_blocked, down_blocked, rate: 0 });
+                self.cluster.network().cut(self.cluster.host(&name(at)), JOBMANAGER, direction);
+                return Undo::Heal(at);
+            }
+            Fault::Refused(at) => {
+                self.cluster.network().refuse(self.cluster.host(&name(at)), JOBMANAGER);
                 return Undo::Heal(at);
             }
             Fault::Slow(at, rate) => {
-                self.relays[at].set(Network { rate, ..Network::default() });
+                let how = self.cluster.network().slow(self.cluster.host(&name(at)), rate);
+                println!("{}: {} is slow by {how}", self.job, name(at));
                 return Undo::Heal(at);
+            }
+            Fault::Clock(target, seconds) => {
+                self.cluster.clock(&called(target)).set(seconds);
+                return Undo::SetRight(target, seconds, false);
+            }
+            Fault::ClockOverRestart(target, seconds) => {
+                self.cluster.clock(&called(target)).set(seconds);
+                self.start_anew(target);
+                return Undo::SetRight(target, seconds, true);
             }
         }
         Undo::Nothing
@@ -159,14 +198,37 @@ impl World {
             Undo::Thaw(Target::Executor(_), stopped) => {
                 stopped.iter().for_each(|executor| send(executor, Signal::CONT));
             }
-            Undo::Heal(at) => self.relays[at].set(Network::default()),
-            Undo::Room(at, ballast) => {
-                std::fs::remove_file(ballast).expect("the ballast");
+            Undo::Heal(at) => self.cluster.network().heal(self.cluster.host(&name(at)), JOBMANAGER),
+            Undo::Room(place) => {
+                self.disks[&place].clear();
                 // One that cannot keep its state ends, and whoever runs it starts it again.
-                if !self.cluster.taskmanager(&name(at)).runs() {
-                    self.cluster.start_taskmanager(&name(at));
+                if !self.cluster.taskmanager(&name(0)).runs() {
+                    self.cluster.start_taskmanager(&name(0));
+                }
+                if !self.cluster.jobmanager().runs() {
+                    self.cluster.restart_jobmanager("");
                 }
             }
+            Undo::SetRight(target, seconds, restart) => {
+                if let Target::TaskManager(at) = target {
+                    self.await_seen(at, seconds);
+                }
+                self.cluster.clock(&called(target)).set(0);
+                if restart {
+                    self.start_anew(target);
+                }
+            }
+        }
+    }
+
+    /// Kills a process and starts it again.
+    fn start_anew(&mut self, target: Target) {
+        match target {
+            Target::TaskManager(at) | Target::Executor(at) => {
+                self.cluster.taskmanager(&name(at)).kill();
+                self.cluster.start_taskmanager(&name(at));
+            }
+            Target::JobManager => self.cluster.restart_jobmanager(""),
         }
     }
 
@@ -180,6 +242,14 @@ impl World {
         let status = self.cluster.jobmanager().stop();
         assert!(status.success(), "the JobManager: {status}\n{}", self.cluster.logs());
         self.cluster.restart_jobmanager("");
+    }
+}
+
+/// What the process is called.
+fn called(target: Target) -> String {
+    match target {
+        Target::TaskManager(at) | Target::Executor(at) => name(at),
+        Target::JobManager => JM.to_owned(),
     }
 }
 
@@ -203,42 +273,4 @@ fn executors(taskmanager: &Service) -> Vec<OwnedFd> {
 /// Sends a signal to a process that may be gone.
 fn send(process: &OwnedFd, signal: Signal) {
     let _ = pidfd_send_signal(process, signal);
-}
-
-/// A small file system of its own for a TaskManager's state. It is gone when this is dropped.
-pub struct Disk {
-    at: PathBuf,
-}
-
-impl Disk {
-    /// Makes it; none without the right to.
-    pub fn make(at: &Path) -> Option<Self> {
-        std::fs::create_dir(at).expect("a folder");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=32m,mode=0700", "lockgate-tests"]).arg(at);
-        let made = rustix::process::geteuid().is_root() && mount.status().is_ok_and(|status| status.success());
-        if made {
-            return Some(Self { at: at.to_owned() });
-        }
-        std::fs::remove_dir(at).expect("the folder");
-        None
-    }
-
-    /// Takes all room; the file that has it.
-    fn fill(&self) -> PathBuf {
-        let path = self.at.join("ballast");
-        let mut file = std::fs::File::create(&path).expect("a file");
-        for length in [1 << 20, 4_096, 1] {
-            let zeros = vec![0; length];
-            while file.write_all(&zeros).is_ok() {}
-        }
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: what still has a file open there is ended by its own guard.
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
-    }
 }

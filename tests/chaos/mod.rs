@@ -1,15 +1,18 @@
 //! Whatever fails while a job runs, every row is in its output once: TaskManagers, executors and the JobManager are killed,
-//! stopped for longer than a lease and restarted one after the other, the network is cut and slow, a disk is full.
+//! stopped for longer than a lease and restarted one after the other, the network is cut and slow, clocks jump, disks are full.
 //!
-//! All of it happens to real processes. [`fault`] is what can happen, [`run`] a job to which it happens. Networks are
-//! relays on loopback ([`crate::harness::relay`]), which needs no rights; a full disk is a small file system of its own,
-//! which only root can make. Each kind has one run in every test; `cargo xtask chaos` draws many by chance.
+//! All of it happens to real processes. [`fault`] is what can happen, [`run`] a job to which it happens. Each host is a
+//! network namespace of its own ([`crate::harness::network`]), each small disk a file system of its own, which only root can
+//! make; without, everything is on loopback, and what cannot happen there is named. Clocks are set by a library
+//! ([`crate::harness::clock`]). Each kind has one run in every test; `cargo xtask chaos` draws many by chance.
 
+mod expired;
 mod fault;
 mod run;
 
+use crate::harness::network::{Direction, may_make};
 use crate::harness::random::Random;
-use fault::{Direction, Fault, Target};
+use fault::{Fault, Place, Target};
 use run::{Step, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -38,7 +41,20 @@ fn a_job_survives_whatever_stands_still_for_longer_than_its_lease() {
 #[test]
 fn a_job_survives_a_network_that_is_cut_or_slow() {
     let cut = [Direction::Up, Direction::Down, Direction::Both].map(|direction| Fault::Cut(0, direction));
-    each(&[cut.as_slice(), &[Fault::Slow(1, 16_384)]].concat());
+    each(&[cut.as_slice(), &[Fault::Refused(2), Fault::Slow(1, 16_384)]].concat());
+}
+
+#[test]
+fn a_job_survives_clocks_that_jump() {
+    const HOUR: i64 = 3_600;
+    let (taskmanager, jobmanager) = (Target::TaskManager(0), Target::JobManager);
+    each(&[
+        Fault::Clock(taskmanager, 18 * HOUR),
+        Fault::Clock(jobmanager, 12 * HOUR),
+        Fault::Clock(jobmanager, -72 * HOUR),
+        Fault::ClockOverRestart(taskmanager, -48 * HOUR),
+        Fault::ClockOverRestart(jobmanager, 12 * HOUR),
+    ]);
 }
 
 #[test]
@@ -47,12 +63,8 @@ fn a_job_survives_a_rolling_restart() {
 }
 
 #[test]
-fn a_job_survives_a_taskmanager_whose_disk_is_full() {
-    if rustix::process::geteuid().is_root() {
-        each(&[Fault::FullDisk(0)]);
-    } else {
-        println!("not tried: only root can make a file system that is small");
-    }
+fn a_job_survives_disks_that_are_full() {
+    each(&[Place::State, Place::Data, Place::Output].map(Fault::Full));
 }
 
 #[test]
@@ -82,8 +94,12 @@ fn a_job_survives_what_chance_brings() {
 
 /// One run for each, all at once.
 fn each(faults: &[Fault]) {
+    let (here, not): (Vec<Fault>, Vec<Fault>) = faults.iter().partition(|fault| may_make() || !fault.wants_root());
+    if !not.is_empty() {
+        println!("not tried: only root can make networks and small disks: {not:?}");
+    }
     std::thread::scope(|scope| {
-        let runs: Vec<_> = faults
+        let runs: Vec<_> = here
             .iter()
             .map(|fault| {
                 let steps = [Step { pause_ms: 0, hold_ms: run::LEASE_IS_OVER, faults: vec![*fault] }];
@@ -119,8 +135,10 @@ fn a_seed_always_brings_the_same() {
     // Every kind comes up within the runs that are done if nothing else is asked for.
     let all: String = (1..=100).map(of).collect();
     let kinds = ["Kill(TaskManager", "Kill(Executor", "Kill(JobManager", "Freeze(TaskManager", "Freeze(Executor"];
-    let more = ["Freeze(JobManager", "Up)", "Down)", "Both)", "Slow(", "Roll", "FullDisk("];
-    for kind in kinds.iter().chain(&more) {
+    let more = ["Freeze(JobManager", "Up)", "Down)", "Both)", "Refused(", "Slow(", "Roll"];
+    let disks = ["Full(State)", "Full(Data)", "Full(Output)"];
+    let clocks = ["Clock(TaskManager", "Clock(JobManager", "Restart(TaskManager", "Restart(JobManager", ", -"];
+    for kind in kinds.iter().chain(&more).chain(&disks).chain(&clocks) {
         assert!(all.contains(kind), "{kind} never comes up");
     }
 }

@@ -1,15 +1,20 @@
 //! One job over three TaskManagers, what happens to them, and what has come of it.
 
-use super::fault::{Disk, Fault, Undo};
+use super::fault::{Fault, Place, Undo};
 use crate::harness;
-use crate::harness::cluster::Cluster;
-use crate::harness::relay::Relay;
+use crate::harness::cluster::{Around, Cluster};
+use crate::harness::disk::Disk;
+use crate::harness::network::{Network, may_make};
 use crate::harness::service::PATIENCE;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use lockgate_core::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many TaskManagers there are.
 pub const MANAGERS: usize = 3;
+/// Hosts for those that may join later.
+const SPARE: usize = 1;
 /// Milliseconds after which a lease of the cluster's, which is 3 s, is over for both sides.
 pub const LEASE_IS_OVER: u64 = 5_000;
 
@@ -30,15 +35,18 @@ pub struct Step {
     pub faults: Vec<Fault>,
 }
 
-/// A cluster with a relay before the JobManager for each TaskManager.
+/// A cluster, and a job that it runs.
 pub struct World {
+    /// Small ones. Before the cluster, so that they are gone before the folders that they are in.
+    pub disks: BTreeMap<Place, Disk>,
     pub cluster: Cluster,
-    pub relays: Vec<Relay>,
-    /// The disk of the first TaskManager's state, if this may make one.
-    pub disk: Option<Disk>,
-    job: String,
+    /// Those that run, by name.
+    pub managers: Vec<String>,
+    pub job: String,
     /// Of all files together.
     rows: i64,
+    /// The latest time that each TaskManager has kept.
+    seen: [Timestamp; MANAGERS],
 }
 
 /// The name of TaskManager `at`.
@@ -75,24 +83,10 @@ fn manifest(job: &str) -> String {
     )
 }
 
-/// Runs a job through these steps. If it is `strict`, all of them must happen before the job is over.
+/// Runs a job through these steps. If it is `strict`, all of them must happen before the job is over. Without the rights to
+/// let something happen that is left out.
 pub fn run(job: &str, steps: &[Step], strict: bool) {
-    let manifest = manifest(job);
-    let cluster = Cluster::start(&manifest, "");
-    let rows = ROWS.0 + ROWS.1 * i64::try_from(steps.len()).expect("a few");
-    for file in 0..FILES {
-        cluster.write_rows(&format!("{file}.json"), (file * rows..(file + 1) * rows).map(|x| 10_000 + x));
-    }
-    let relays = (0..MANAGERS).map(|_| Relay::start(cluster.plane())).collect();
-    let wants_disk = steps.iter().flat_map(|step| &step.faults).any(|fault| matches!(fault, Fault::FullDisk(_)));
-    let disk = wants_disk.then(|| Disk::make(&cluster.path(&name(0)))).flatten();
-    let mut world = World { cluster, relays, disk, job: job.to_owned(), rows: FILES * rows };
-    for at in 0..MANAGERS {
-        let plane = world.relays[at].address();
-        world.cluster.join_over(&name(at), plane, "slots = 1");
-    }
-    let begun = Instant::now();
-    world.cluster.submit_with(&manifest, &[("guest", harness::part("hostile"))], &json!({ "fuel-per-second": FUEL }));
+    let mut world = World::begin(job, steps);
     for step in steps {
         if !world.step(step) {
             assert!(!strict, "the job was over before {:?}", step.faults);
@@ -100,16 +94,57 @@ pub fn run(job: &str, steps: &[Step], strict: bool) {
             break;
         }
     }
-    world.cluster.await_state(job, "FINISHED");
-    println!("{job}: finished after {:.1} s", begun.elapsed().as_secs_f64());
-    world.end();
-    world.check();
+    world.finish();
 }
 
 impl World {
+    /// A job that lasts for these steps, on a cluster in which they can happen.
+    pub fn begin(job: &str, steps: &[Step]) -> Self {
+        let manifest = manifest(job);
+        let faults: Vec<Fault> = steps.iter().flat_map(|step| &step.faults).copied().collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut disks = BTreeMap::new();
+        for (place, name, size) in
+            [(Place::State, &*name(0), 32), (Place::Data, "data", 192), (Place::Output, "out", 32)]
+        {
+            if faults.contains(&Fault::Full(place)) {
+                disks.extend(Disk::make(&folder.path().join(name), size).map(|disk| (place, disk)));
+            }
+        }
+        let around = Around {
+            folder: Some(folder),
+            network: may_make().then(|| Network::make(1 + MANAGERS + SPARE)),
+            clocks: faults.iter().any(Fault::wants_clocks),
+        };
+        let cluster = Cluster::start_in(&manifest, "", around);
+        let rows = ROWS.0 + ROWS.1 * i64::try_from(steps.len()).expect("a few");
+        for file in 0..FILES {
+            cluster.write_rows(&format!("{file}.json"), (file * rows..(file + 1) * rows).map(|x| 10_000 + x));
+        }
+        let seen = [Timestamp::from_seconds(0); MANAGERS];
+        let managers: Vec<String> = (0..MANAGERS).map(name).collect();
+        let mut world = Self { disks, cluster, managers, job: job.to_owned(), rows: FILES * rows, seen };
+        for name in &world.managers {
+            world.cluster.join(name, "slots = 1");
+        }
+        let fields = json!({ "fuel-per-second": FUEL });
+        world.cluster.submit_with(&manifest, &[("guest", harness::part("hostile"))], &fields);
+        world
+    }
+
+    /// Waits for the job's end, ends all TaskManagers that still run, and looks at what has come of it.
+    pub fn finish(mut self) {
+        let begun = Instant::now();
+        self.cluster.await_state(&self.job, "FINISHED");
+        println!("{}: finished {:.1} s after what happened last", self.job, begun.elapsed().as_secs_f64());
+        self.end();
+        self.look_at_clocks();
+        self.check();
+    }
+
     /// Waits until all slots have committed, lets `step` happen, takes it back and waits until all have committed again;
     /// false if the job was over before.
-    fn step(&mut self, step: &Step) -> bool {
+    pub fn step(&mut self, step: &Step) -> bool {
         if !self.await_commits(self.commits()) {
             return false;
         }
@@ -118,7 +153,11 @@ impl World {
             return false;
         }
         let begun = Instant::now();
-        let undo: Vec<Undo> = step.faults.iter().map(|fault| self.inflict(*fault)).collect();
+        let may = |fault: &&Fault| !fault.wants_root() || may_make();
+        let undo: Vec<Undo> = step.faults.iter().filter(may).map(|fault| self.inflict(*fault)).collect();
+        if undo.len() < step.faults.len() {
+            println!("{}: not tried without root: some of {:?}", self.job, step.faults);
+        }
         if undo.iter().any(|undo| !matches!(undo, Undo::Nothing)) {
             // It is about time here: the fault must outlast leases.
             std::thread::sleep(Duration::from_millis(step.hold_ms));
@@ -128,11 +167,42 @@ impl World {
         let what = if self.await_commits(self.commits()) { "all slots commit" } else { "the end" };
         let (since, after) = (begun.elapsed().as_secs_f64(), healed.elapsed().as_secs_f64());
         println!("{}: {:?}: {what} {since:.1} s after it began, {after:.1} s after it was over", self.job, step.faults);
+        self.look_at_clocks();
         true
     }
 
+    /// Waits until a TaskManager has kept a time that is so many seconds ahead, if they are.
+    pub fn await_seen(&mut self, at: usize, seconds: i64) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+        // What is kept is at most a minute behind.
+        let ahead = Timestamp::from_seconds(i64::try_from(since.as_secs()).expect("a time")).plus(seconds - 60);
+        let begun = Instant::now();
+        while seconds > 60 && self.kept(at) < ahead {
+            assert!(begun.elapsed() < PATIENCE, "{} does not see {ahead}:\n{}", name(at), self.cluster.logs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.look_at_clocks();
+    }
+
+    /// No TaskManager's clock is behind what it has been, whatever the machine's says.
+    fn look_at_clocks(&mut self) {
+        for at in 0..MANAGERS {
+            let kept = self.kept(at);
+            assert!(kept >= self.seen[at], "{}: {kept} after {}", name(at), self.seen[at]);
+            self.seen[at] = kept;
+        }
+    }
+
+    /// The latest time that a TaskManager has seen, as it keeps it.
+    fn kept(&self, at: usize) -> Timestamp {
+        let text = std::fs::read_to_string(self.cluster.path(&name(at)).join("time")).expect("a time");
+        let json = text.find('{').map_or("", |at| &text[at..]);
+        let value: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {text}"));
+        serde_json::from_value(value["seen"].clone()).expect("a time")
+    }
+
     /// Waits until every slot has one commit more than `before`; false if the job has finished without.
-    fn await_commits(&self, before: [usize; MANAGERS]) -> bool {
+    pub fn await_commits(&self, before: [usize; MANAGERS]) -> bool {
         let begun = Instant::now();
         loop {
             let over = self.is_over();
@@ -152,7 +222,7 @@ impl World {
     }
 
     /// How many outputs of each slot are visible.
-    fn commits(&self) -> [usize; MANAGERS] {
+    pub fn commits(&self) -> [usize; MANAGERS] {
         let mut commits = [0; MANAGERS];
         for file in std::fs::read_dir(self.cluster.path("out").join(&self.job)).into_iter().flatten().flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
@@ -167,9 +237,9 @@ impl World {
 
     /// Ends all TaskManagers, so that nothing is published any more.
     fn end(&mut self) {
-        for at in 0..MANAGERS {
-            let status = self.cluster.taskmanager(&name(at)).stop();
-            assert!(status.success(), "{}: {status}\n{}", name(at), self.cluster.logs());
+        for name in self.managers.clone() {
+            let status = self.cluster.taskmanager(&name).stop();
+            assert!(status.success(), "{name}: {status}\n{}", self.cluster.logs());
         }
     }
 

@@ -1,6 +1,8 @@
 //! A cluster of this machine: a JobManager and TaskManagers in processes of their own, set up as an operator and a tenant
 //! do it, over the API and by configuration files.
 
+use super::clock::Clock;
+use super::network::Network;
 use super::service::{PATIENCE, Service};
 use super::{examples, read};
 use crate::calls::client::{Answer, Client, request};
@@ -14,17 +16,25 @@ use lockgate_core::{Digest, Name, Timestamp};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The tenant of all jobs.
 pub const TENANT: &str = "tests";
+/// What the JobManager's process is called.
+pub const JM: &str = "jobmanager";
+/// The JobManager's host.
+pub const JOBMANAGER: usize = 0;
 const DAY: i64 = 86_400;
 
 /// A cluster with one tenant. The volumes `in` and `out` are the same folders on every TaskManager.
 pub struct Cluster {
     folder: tempfile::TempDir,
+    around: Around,
+    /// TaskManagers as they joined: the first is host 1 of the network, for host 0 is the JobManager.
+    hosts: Vec<String>,
     jobmanager: Option<Service>,
     client: Client,
     plane: SocketAddrV4,
@@ -40,20 +50,39 @@ pub struct Cluster {
     allowed: Allowed,
 }
 
+/// What a cluster is in, where that is not this machine as it is.
+#[derive(Default)]
+pub struct Around {
+    /// Where everything is that it keeps, if something was made there before.
+    pub folder: Option<tempfile::TempDir>,
+    /// A network with a host for the JobManager and for each TaskManager.
+    pub network: Option<Network>,
+    /// Whether each process has a clock that can be set.
+    pub clocks: bool,
+}
+
 impl Cluster {
     /// A JobManager whose configuration has these further lines, a tenant that may do what `manifest` asks for, and no
     /// TaskManager yet.
     pub fn start(manifest: &str, settings: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::start_in(manifest, settings, Around::default())
+    }
+
+    /// The same in other surroundings.
+    pub fn start_in(manifest: &str, settings: &str, mut around: Around) -> Self {
+        let folder = around.folder.take().unwrap_or_else(|| tempfile::tempdir().expect("a folder"));
         for name in ["in", "out"] {
-            std::fs::create_dir(folder.path().join(name)).expect("a folder");
+            std::fs::create_dir_all(folder.path().join(name)).expect("a folder");
         }
-        let any: SocketAddrV4 = "127.0.0.1:0".parse().expect("an address");
-        let (jobmanager, api, plane) = start_jobmanager(folder.path(), (any, any), settings);
+        let host = around.network.as_ref().map_or(Ipv4Addr::LOCALHOST, |network| network.address(JOBMANAGER));
+        let any = SocketAddrV4::new(host, 0);
+        let (jobmanager, api, plane) = start_jobmanager(folder.path(), &around, (any, any), settings);
         let client = Client::new(api, &folder.path().join("data/tls/ca.pem"));
         let token = std::fs::read_to_string(folder.path().join("data/setup-token")).expect("a set-up token");
         let mut cluster = Self {
             folder,
+            around,
+            hosts: Vec::new(),
             jobmanager: Some(jobmanager),
             client,
             plane,
@@ -134,15 +163,11 @@ impl Cluster {
 
     /// Lets a new TaskManager join, with these further lines in its configuration, and waits until it is answered.
     pub fn join(&mut self, name: &str, settings: &str) {
-        self.join_over(name, self.plane, settings);
-    }
-
-    /// The same for one that finds the plane at `plane`.
-    pub fn join_over(&mut self, name: &str, plane: SocketAddrV4, settings: &str) {
+        self.hosts.push(name.to_owned());
         let token = self.json(&self.operator, "POST /api/v1/join-tokens", &json!({ "name": name }), 201);
         let token = token.json()["token"].as_str().expect("a token").to_owned();
         self.write(&format!("{name}.token"), token.as_bytes());
-        let api = self.client.address;
+        let (api, plane) = (self.client.address, self.plane);
         let text = format!(
             "name = \"{name}\"\nlog-format = \"json\"\nstate = \"{name}\"\ncache = \"cache\"\n{settings}\n\
              [jobmanager]\njoin = \"https://{api}\"\nca = \"data/tls/ca.pem\"\nplane = [\"{plane}\"]\n\
@@ -156,18 +181,35 @@ impl Cluster {
         self.taskmanager(name).await_message("the JobManager answers");
     }
 
+    /// Takes a TaskManager's place from it, for good.
+    pub fn revoke(&self, name: &str) {
+        self.json(&self.operator, &format!("PATCH /api/v1/taskmanagers/{name}"), &json!({ "state": "revoked" }), 200);
+    }
+
     /// Starts a TaskManager that has joined.
     pub fn start_taskmanager(&mut self, name: &str) {
         let config = self.path(&format!("{name}.toml"));
-        let service = Service::start(&["taskmanager".as_ref(), "--config".as_ref(), config.as_os_str()]);
+        let arguments = ["taskmanager".as_ref(), "--config".as_ref(), config.as_os_str()];
+        let service = self.around.start(self.folder.path(), self.host(name), name, &arguments);
         if let Some(former) = self.taskmanagers.insert(name.to_owned(), service) {
             self.past += &logged(name, &former);
         }
     }
 
-    /// Where the plane is.
-    pub fn plane(&self) -> SocketAddrV4 {
-        self.plane
+    /// The number of a TaskManager's host.
+    pub fn host(&self, name: &str) -> usize {
+        let at = self.hosts.iter().position(|joined| joined == name);
+        JOBMANAGER + 1 + at.unwrap_or_else(|| panic!("{name} has not joined"))
+    }
+
+    /// The network that it is in.
+    pub fn network(&self) -> &Network {
+        self.around.network.as_ref().expect("a network of its own")
+    }
+
+    /// The clock of a process, by the TaskManager's name or [`JM`].
+    pub fn clock(&self, name: &str) -> Clock {
+        Clock::of(self.folder.path(), name)
     }
 
     /// The process of a TaskManager.
@@ -185,7 +227,7 @@ impl Cluster {
         self.jobmanager().kill();
         let addresses = (self.client.address, self.plane);
         self.past += &self.jobmanager.take().map(|former| logged("jobmanager", &former)).unwrap_or_default();
-        let (jobmanager, ..) = start_jobmanager(self.folder.path(), addresses, settings);
+        let (jobmanager, ..) = start_jobmanager(self.folder.path(), &self.around, addresses, settings);
         self.jobmanager = Some(jobmanager);
     }
 
@@ -227,7 +269,7 @@ impl Cluster {
     pub fn job(&self, name: &str) -> Value {
         let bearer = format!("Bearer {}", self.deployer);
         let path = format!("GET /api/v1/tenants/{TENANT}/jobs/{name}");
-        let answer = self.client.ask(&request(&path, &[("authorization", &bearer)], b""));
+        let answer = self.ask(&request(&path, &[("authorization", &bearer)], b""));
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     }
@@ -266,7 +308,26 @@ impl Cluster {
 
     fn send(&self, token: &str, line: &str, kind: &str, body: &[u8]) -> Answer {
         let bearer = format!("Bearer {token}");
-        self.client.ask(&request(line, &[("authorization", &bearer), ("content-type", kind)], body))
+        self.ask(&request(line, &[("authorization", &bearer), ("content-type", kind)], body))
+    }
+
+    /// From the JobManager's own host, whatever the network is like.
+    fn ask(&self, request: &[u8]) -> Answer {
+        match &self.around.network {
+            Some(network) => network.within(JOBMANAGER, || self.client.ask(request)),
+            None => self.client.ask(request),
+        }
+    }
+}
+
+impl Around {
+    /// Starts a process of the cluster in `folder`.
+    fn start(&self, folder: &Path, host: usize, name: &str, arguments: &[&OsStr]) -> Service {
+        let clock = self.clocks.then(|| Clock::of(folder, name));
+        match &self.network {
+            Some(network) => network.within(host, || Service::start_with(arguments, clock.as_ref())),
+            None => Service::start_with(arguments, clock.as_ref()),
+        }
     }
 }
 
@@ -294,17 +355,20 @@ fn logged(name: &str, service: &Service) -> String {
 
 fn start_jobmanager(
     folder: &Path,
+    around: &Around,
     (api, plane): (SocketAddrV4, SocketAddrV4),
     settings: &str,
 ) -> (Service, SocketAddrV4, SocketAddrV4) {
     let text = format!(
         "data = \"data\"\nlisten = [\"{api}\"]\ndomain = \"development.local\"\nlog-format = \"json\"\n\
-         [fair-use]\nprincipal-requests-per-second = 1000000\n\
-         [plane]\nlisten = [\"{plane}\"]\nlease = \"3 s\"\n{settings}"
+         names = [\"localhost\", \"{}\"]\n[fair-use]\nprincipal-requests-per-second = 1000000\n\
+         [plane]\nlisten = [\"{plane}\"]\nlease = \"3 s\"\n{settings}",
+        api.ip(),
     );
     let file = folder.join("jobmanager.toml");
     std::fs::write(&file, text).expect("a configuration");
-    let service = Service::start(&["jobmanager".as_ref(), "--config".as_ref(), file.as_os_str()]);
+    let arguments = ["jobmanager".as_ref(), "--config".as_ref(), file.as_os_str()];
+    let service = around.start(folder, JOBMANAGER, JM, &arguments);
     let at = |message: &str| -> SocketAddrV4 {
         let line = service.await_message(message);
         line["address"].as_str().and_then(|address| address.parse().ok()).expect("an address")

@@ -7,12 +7,14 @@
 //! [`signed`] is for what passes through a JobManager: a trust domain, its documents and bundles.
 
 mod bundle;
+pub mod clock;
 pub mod cluster;
+pub mod disk;
 mod guest;
 mod home;
+pub mod network;
 pub mod random;
 mod read;
-pub mod relay;
 pub mod service;
 pub mod signed;
 pub mod suite;

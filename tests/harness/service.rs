@@ -1,10 +1,12 @@
 //! A service of ours in a process of its own, as an operator runs it, with its log.
 
+use super::clock::Clock;
 use lockgate_executor::testing;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -18,6 +20,8 @@ pub struct Service {
     child: Child,
     log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
+    /// Removed with it.
+    files: Vec<PathBuf>,
 }
 
 #[derive(Default)]
@@ -29,7 +33,13 @@ struct Log {
 impl Service {
     /// `lockgate` with these arguments. It logs in JSON.
     pub fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Self {
+        Self::start_with(arguments, None)
+    }
+
+    /// The same with a clock of its own.
+    pub fn start_with<S: AsRef<OsStr>>(arguments: &[S], clock: Option<&Clock>) -> Self {
         let mut command = Command::new(testing::program());
+        command.envs(clock.into_iter().flat_map(Clock::environment));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("lockgate, which is built beside the tests");
         let log: Arc<Log> = Arc::default();
@@ -44,7 +54,8 @@ impl Service {
             kept.lines.lock().unwrap().1 = true;
             kept.more.notify_all();
         });
-        Self { child, log, reader: Some(reader) }
+        let files = clock.map(|_| Clock::leavings(child.id())).unwrap_or_default();
+        Self { child, log, reader: Some(reader), files }
     }
 
     /// Waits for a line of the log that `find` finds something in.
@@ -118,5 +129,8 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for file in &self.files {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }

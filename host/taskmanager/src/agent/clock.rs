@@ -65,14 +65,19 @@ struct Kept {
 }
 
 impl Clock {
-    /// Goes on from what the state folder says.
+    /// Goes on from what the state folder says; from now if it says nothing, and says so from then on.
     ///
     /// # Errors
-    /// `LG083n` if that cannot be read.
+    /// `LG083n` if that cannot be read or written.
     pub fn open(state: &StateDir) -> Result<Self> {
-        let kept: Option<Kept> = state.read(FILE)?;
         let system = system();
-        let kept = kept.map_or(system, |kept| kept.seen);
+        let kept = match state.read::<Kept>(FILE)? {
+            Some(kept) => kept.seen,
+            None => {
+                state.write(FILE, &Kept { seen: system })?;
+                system
+            }
+        };
         if system.plus(lockgate_core::marks::CLOCK_SLACK) < kept {
             tracing::warn!(clock = %system, seen = %kept, "this machine's clock stands behind what it has been; time goes on from there");
         }
@@ -153,6 +158,8 @@ mod tests {
     fn the_latest_time_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let (state, _lock) = StateDir::open(&folder.path().join("state")).unwrap();
+        let begun = Clock::open(&state).unwrap().held.lock().unwrap().kept;
+        assert_eq!(state.read::<Kept>(FILE).unwrap().unwrap().seen, begun, "from the first moment on");
         let ahead = system().plus(1_000_000);
         state.write(FILE, &Kept { seen: ahead }).unwrap();
         let clock = Clock::open(&state).unwrap();

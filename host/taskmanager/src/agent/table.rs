@@ -404,8 +404,13 @@ impl Run {
     }
 }
 
-/// Whether a refusal stays one: it is by what the tenant or the operator has signed, not by the state of this machine.
+/// Whether a refusal stays one: it is by what the tenant or the operator has signed, not by the state of this machine. When
+/// that is valid a clock says, and this machine's may be the only one that is wrong: what has expired is not run here, and
+/// whether it is run elsewhere others say.
 fn is_lasting(error: &Error) -> bool {
+    if [code::EXPIRED, code::NOT_YET_VALID, code::STALE_STATUS].contains(&error.code()) {
+        return false;
+    }
     is_signed(error) || [code::WRONG_ASSIGNMENT, code::NOT_IN_A_CLUSTER, code::BUNDLE_REFUSED].contains(&error.code())
 }
 
