@@ -234,8 +234,7 @@ impl World {
 
     fn roll(&mut self) {
         for at in 0..MANAGERS {
-            let status = self.cluster.taskmanager(&name(at)).stop();
-            assert!(status.success(), "{}: {status}\n{}", name(at), self.cluster.logs());
+            self.stop(&name(at));
             self.cluster.start_taskmanager(&name(at));
             self.cluster.taskmanager(&name(at)).await_message("the JobManager answers");
         }

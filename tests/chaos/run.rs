@@ -20,7 +20,7 @@ pub const LEASE_IS_OVER: u64 = 5_000;
 
 const FILES: i64 = 8;
 /// Rows of each file: some, and so many more for each step, so that the job is not over before them.
-const ROWS: (i64, i64) = (2_000, 5_000);
+const ROWS: (i64, i64) = (2_000, 6_000);
 /// So much fuel a second for each slot that a job runs for longer than what happens to it, on any machine.
 const FUEL: u64 = 2_000_000;
 
@@ -235,12 +235,17 @@ impl World {
         commits
     }
 
+    /// Ends a TaskManager as an operator does, once it runs: it may have been started only just now.
+    pub fn stop(&mut self, name: &str) {
+        let taskmanager = self.cluster.taskmanager(name);
+        taskmanager.await_message("the JobManager answers");
+        let status = taskmanager.stop();
+        assert!(status.success(), "{name}: {status}\n{}", self.cluster.logs());
+    }
+
     /// Ends all TaskManagers, so that nothing is published any more.
     fn end(&mut self) {
-        for name in self.managers.clone() {
-            let status = self.cluster.taskmanager(&name).stop();
-            assert!(status.success(), "{name}: {status}\n{}", self.cluster.logs());
-        }
+        self.managers.clone().iter().for_each(|name| self.stop(name));
     }
 
     /// Every row is there once.

@@ -1,7 +1,7 @@
 //! `cargo xtask chaos`: only the test that lets failures drawn by chance happen to jobs, and much more often than
 //! `cargo xtask test` does.
 
-use crate::process::{cargo, line};
+use crate::process::{self, cargo, line};
 use crate::{Result, unknown_argument};
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -11,8 +11,10 @@ pub const HELP: &str = "\
 Usage: cargo xtask chaos [--runs N] [--seed S]
 
 Runs jobs over three TaskManagers and a JobManager, all of them processes, while these and their executors are killed,
-stopped and restarted, networks are cut and slow and a disk is full (the last as root only). Every row must be in a job's
-output once. The last line says how many runs there were, and how many diverged from that; each of those names its seed.
+stopped and restarted, networks are cut and slow, clocks jump and disks are full. Networks and disks are made as root only,
+with iproute2 and iptables; clocks are set by Debian's libfaketime, which is fetched if it is not installed. Every row must
+be in a job's output once. The last line says how many runs there were, and how many diverged from that; each of those names
+its seed.
 
 Options:
   --runs N   so many runs, of seeds one after the other (100)
@@ -38,6 +40,8 @@ pub fn run(arguments: &[String]) -> Result {
         let number = rest.next().ok_or_else(|| format!("{option} wants a number"))?;
         *value = number.parse().map_err(|_| format!("{option} wants a number, not {number:?}"))?;
     }
+    // The processes are those of this build, not of an earlier one.
+    process::run(&mut cargo(["build", "--workspace"]))?;
     let test = "chaos::a_job_survives_what_chance_brings";
     let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--", "--exact", test, "--nocapture"]);
     command.env("LOCKGATE_CHAOS_RUNS", runs.to_string()).env("LOCKGATE_CHAOS_SEED", seed.to_string());

@@ -55,6 +55,8 @@ pub struct World {
     pub store: Arc<Memory>,
     pub folder: tempfile::TempDir,
     now: Arc<AtomicI64>,
+    /// How far the clock that says when is ahead of it.
+    ahead: Arc<AtomicI64>,
     operator: Keys,
     policies: Mutex<BTreeMap<Name, Reference>>,
     version: Mutex<u64>,
@@ -186,13 +188,14 @@ impl World {
         let store = Arc::new(Memory::new());
         let start: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
         let now = Arc::new(AtomicI64::new(start.seconds()));
-        let service = Self::service_over(&store, &folder, &now).await;
+        let ahead = Arc::new(AtomicI64::new(0));
+        let service = Self::service_over(&store, &folder, [&now, &ahead]).await;
         let operator = Keys::from_seed(&[7; 32]);
         let (policies, version) = (Mutex::default(), Mutex::new(1));
-        Self { service: Arc::new(service), store, folder, now, operator, policies, version }
+        Self { service: Arc::new(service), store, folder, now, ahead, operator, policies, version }
     }
 
-    async fn service_over(store: &Arc<Memory>, folder: &tempfile::TempDir, now: &Arc<AtomicI64>) -> Service {
+    async fn service_over(store: &Arc<Memory>, folder: &tempfile::TempDir, times: [&Arc<AtomicI64>; 2]) -> Service {
         let options = Options {
             domain: development::domain().unwrap(),
             max_bundle: 1 << 20,
@@ -200,12 +203,15 @@ impl World {
             followers: 2,
             quota: Quota::default(),
         };
-        let now = Arc::clone(now);
         let plane = plane();
-        let clock: Clock = Arc::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed)).into());
+        let clock = |times: &[&Arc<AtomicI64>]| -> Clock {
+            let times: Vec<_> = times.iter().copied().map(Arc::clone).collect();
+            let sum = move || times.iter().map(|time| time.load(Ordering::Relaxed)).sum();
+            Arc::new(move || Timestamp::from_seconds(sum()).into())
+        };
         let means = Means {
-            clock: Arc::clone(&clock),
-            steady: clock,
+            clock: clock(&times),
+            steady: clock(&times[..1]),
             authorizer: Authorizer::new(None),
             tally: Arc::new(Tally::new()),
             bundles: Bundles::open(folder.path().join("bundles"), 0).unwrap(),
@@ -216,11 +222,16 @@ impl World {
 
     /// The same store, opened anew: what a restart sees.
     pub async fn reopened(&self) -> Service {
-        Self::service_over(&self.store, &self.folder, &self.now).await
+        Self::service_over(&self.store, &self.folder, [&self.now, &self.ahead]).await
     }
 
     pub fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(self.now.load(Ordering::Relaxed))
+        Timestamp::from_seconds(self.now.load(Ordering::Relaxed) + self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Sets the clock that says when to so many seconds ahead of where it was at first.
+    pub fn set_clock(&self, ahead: i64) {
+        self.ahead.store(ahead, Ordering::Relaxed);
     }
 
     pub fn pass(&self, seconds: i64) {

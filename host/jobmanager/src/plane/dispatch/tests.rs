@@ -11,7 +11,7 @@ use crate::plane::Peer;
 use crate::service::Change;
 use crate::service::changes::Precondition;
 use crate::service::jobs::{Ask, Upgrade};
-use crate::world::{World, deployer, draft, keys, name, viewer};
+use crate::world::{World, deployer, draft, keys, name, operator, viewer};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use lockgate_core::Digest;
@@ -181,8 +181,7 @@ pub(crate) fn late() -> JobId {
 async fn a_job_is_told_with_all_that_it_needs_and_driven_to_its_end() {
     let mut cluster = Cluster::new().await;
     let fuel = [(crate::fair_use::Kind::FuelPerSecond, 3_200)].into();
-    let operator = crate::world::operator();
-    let set = cluster.world.service.set_quota(&operator, &name("acme"), &fuel, Precondition::Unstated).await;
+    let set = cluster.world.service.set_quota(&operator(), &name("acme"), &fuel, Precondition::Unstated).await;
     set.unwrap();
     let package = cluster.world.job("acme", "late").await;
     let (mut t1, mut t2) = (FakeTaskManager::new("t1", 3), FakeTaskManager::new("t2", 3));
@@ -269,6 +268,31 @@ async fn whoever_is_told_is_noted_before_and_whoever_is_silent_is_told_nothing()
     assert_eq!(refused.1, "LG1066", "its leases were renewed before the keeper has looked");
     cluster.rounds().await;
     assert_eq!(cluster.beat(&mut t1).await.unwrap().assignments.len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_ends_no_lease_and_keeps_none_alive() {
+    let (mut cluster, mut t1) = Cluster::running("late", 4).await;
+    let epoch = cluster.job("late").await.execution.epoch;
+    for ahead in [3_600, -7_200, 0] {
+        cluster.world.set_clock(ahead);
+        cluster.rounds().await;
+        let job = cluster.job("late").await;
+        assert_eq!((job.state(), job.execution.epoch), (State::Running, epoch), "{ahead} s ahead");
+        cluster.world.pass(5);
+        cluster.step(&mut t1).await;
+        let service = &cluster.world.service;
+        let kept = service.taskmanager(&operator(), &t1.name).await.unwrap();
+        assert_eq!(service.shown(kept.record).heard, Some(cluster.world.now()), "{ahead} s ahead");
+    }
+    // From here on nobody hears of it.
+    cluster.world.set_clock(-7_200);
+    for _ in 0..12 {
+        cluster.world.pass(5);
+        cluster.rounds().await;
+    }
+    let job = cluster.job("late").await;
+    assert_eq!(job.execution.failure.map(|failure| failure.code).as_deref(), Some("LG1304"), "{}", job.execution.epoch);
 }
 
 #[tokio::test]
