@@ -11,8 +11,9 @@ const DAY: i64 = 86_400;
 fn what_expires_by_one_wrong_clock_goes_on_elsewhere() {
     let ahead = 10 * DAY;
     let wrong = Fault::Clock(Target::TaskManager(0), ahead);
-    // The fault says what the cluster needs; it is this test that sets the clock.
-    let mut world = World::begin("expired", &[Step { pause_ms: 0, hold_ms: 0, faults: vec![wrong] }]);
+    // The fault says what the cluster needs, and so many steps for how long the job lasts; it is this test that sets the clock.
+    let step = Step { pause_ms: 0, hold_ms: 0, faults: vec![wrong] };
+    let mut world = World::begin("expired", &[step.clone(), step]);
     assert!(world.await_commits(world.commits()), "the job was over");
     world.cluster.clock(&name(0)).set(ahead);
     world.await_seen(0, ahead);
