@@ -195,7 +195,7 @@ fn more_than_there_are_slots_for_is_refused_and_what_runs_stays() {
 fn a_refusal_stays_until_the_documents_change() {
     let mut desk = Desk::new(4);
     desk.apply(vec![assignment("a", 1, 1)]);
-    desk.end("a", 1, Outcome::Refused(Error::new(code::EXPIRED, "it expired")));
+    desk.end("a", 1, Outcome::Refused(Error::new(code::REVOKED, "it is revoked")));
     let Some((1, Status::Failed(failure))) = desk.says("a") else { panic!("not refused") };
     assert!(failure.permanent);
     assert_eq!(desk.started(vec![assignment("a", 1, 1)]), [""; 0]);
