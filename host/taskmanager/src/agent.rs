@@ -91,7 +91,7 @@ pub struct Agent {
 /// # Errors
 /// Why it cannot start: `LG0860` if the configuration names no cluster, `LG1420` to `LG1422` if it does not come to a
 /// certificate, `LG083n` and `LG0850` for its state folder,
-/// what [`Listening::bind`] says of its figures, `LG0802` for a volume, `LG092n` if a wall is missing.
+/// what `Listening::bind` says of its figures, `LG0802` for a volume, `LG092n` if a wall is missing.
 pub async fn serve(config: &Config, stop: impl Future<Output = ()> + Send, ready: impl FnOnce()) -> Result<()> {
     let cluster = config.cluster.as_ref().ok_or_else(|| {
         let error = Error::new(code::INVALID_CONFIGURATION, "the configuration says nothing of a cluster");
