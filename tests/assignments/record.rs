@@ -61,6 +61,11 @@ fn splits(site: &mut Site) {
         });
         Ok(())
     });
+    // What says nothing does not say that nothing is left.
+    site.case(GROUP, "no word of a split", Fails(&[code::PLANE_MESSAGE]), |site, _| {
+        site.lie_at("claim", |_, honest| honest.with("{}"));
+        Ok(())
+    });
     const CHANGED: &[Code] = &[code::RECORD_UNBELIEVED, code::PLANE_MESSAGE];
     site.case(GROUP, "a split of another content", Fails(CHANGED), |site, _| {
         rewrite(site, "claim", |claimed| {

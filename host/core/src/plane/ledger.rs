@@ -87,11 +87,12 @@ pub struct Claim {
     pub number: u64,
 }
 
-/// What a slot is to read next; nothing is left if there is none.
+/// What a slot is to read next.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Claimed {
-    /// The source node and the split.
-    #[serde(default)]
+    /// The source node and the split; `null` if nothing is left. It must be said: an answer without it says nothing, least of
+    /// all that a slot has read all there is.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub split: Option<(Name, Split)>,
     /// Where to go on; none at the beginning.
     #[serde(default, with = "base64_option")]
@@ -220,8 +221,18 @@ mod tests {
         let text = r#"{"id":"x","epoch":3,"slot":1,"number":1,"colour":"green"}"#;
         let claim: Claim = serde_json::from_str(text).unwrap();
         assert_eq!((claim.fence.epoch, claim.slot), (3, 1));
-        let none: Claimed = serde_json::from_str(r#"{"later":1}"#).unwrap();
+        let none: Claimed = serde_json::from_str(r#"{"split":null,"later":1}"#).unwrap();
         assert_eq!(none, Claimed { split: None, position: None });
+    }
+
+    #[test]
+    fn an_answer_without_a_split_does_not_say_that_nothing_is_left() {
+        for text in ["{}", r#"{"later":1}"#, r#"{"position":null}"#] {
+            let refused = serde_json::from_str::<Claimed>(text).unwrap_err();
+            assert!(refused.to_string().contains("split"), "{text}: {refused}");
+        }
+        let nothing = serde_json::to_string(&Claimed { split: None, position: None }).unwrap();
+        assert!(nothing.contains(r#""split":null"#), "{nothing}");
     }
 
     #[test]
