@@ -23,7 +23,7 @@ mod tests;
 
 use crate::model::job::Job;
 use crate::model::{Kept, keys};
-use crate::reconcile::Phase;
+use crate::reconcile::{Left, Phase};
 use crate::service::{Change, Clock, Records};
 use crate::store::Key;
 use cursor::Cursors;
@@ -31,7 +31,7 @@ use lockgate_core::error::code;
 use lockgate_core::placement::JobId;
 use lockgate_core::plane::Fence;
 use lockgate_core::{Error, Name, Result};
-use record::Run;
+use record::{Run, Split};
 use std::ops::Range;
 use tokio::sync::Semaphore;
 
@@ -100,6 +100,21 @@ impl Ledger {
             return Err(Error::new(code::FENCED, cause));
         }
         Ok(Seat { job: kept, slots: first..first.saturating_add(slots) })
+    }
+
+    /// What the record says of the splits of a job's run.
+    ///
+    /// # Errors
+    /// `LG12nn` if it cannot be read, `LG1020` if it is damaged.
+    pub(crate) async fn left(&self, job: &Job) -> Result<Left> {
+        let Some(run) = self.run(job).await?.map(|kept| kept.record) else { return Ok(Left::Unopened) };
+        let (place, mut left, mut after) = (place(job, &run), 0_u64, None);
+        loop {
+            let page = self.records.scan::<Split>(&place.splits(), after.as_ref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(Left::Splits(left)) };
+            after = Some(last.clone());
+            left = left.saturating_add(page.iter().filter(|(_, kept)| !kept.record.is_finished()).count() as u64);
+        }
     }
 
     /// The run that a job is in, if it has been opened.

@@ -10,7 +10,7 @@ mod advance;
 mod orders;
 mod round;
 
-pub use round::{Look, look, reconcile};
+pub use round::{Look, look, reconcile, said_to_have_finished};
 
 use lockgate_core::error::Code;
 use lockgate_core::job_state::State;
@@ -185,6 +185,18 @@ pub struct Facts {
     pub started: UnixMillis,
     /// Jobs that must not run any more, and why: revoked, or not covered by their tenant's policy any more.
     pub refused: BTreeMap<JobId, Failure>,
+    /// Of jobs all tasks of which say that they are through ([`said_to_have_finished`]): what the record of their run says.
+    /// As long as nothing is known of it here nothing is believed.
+    pub left: BTreeMap<JobId, Left>,
+}
+
+/// What the record of a run says of its splits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Left {
+    /// So many are not read to their end.
+    Splits(u64),
+    /// Nobody has opened the run, so it is not known which there are.
+    Unopened,
 }
 
 /// What a TaskManager is and says.

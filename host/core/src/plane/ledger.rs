@@ -15,8 +15,10 @@
 //! 4. *Release.* A TaskManager whose executor died gives back what its slots had claimed, and says which of their claims
 //!    were the last, since one of them may still be on its way.
 //!
-//! A slot's claims are numbered without a gap only where each was given something: one that was given nothing may be made
-//! again under the same number.
+//! A claim is answered once: whatever comes under its number later is answered alike, also where it was told that nothing is
+//! left. Otherwise one that was on its way for long could take a split for a slot that has ended since.
+//!
+//! A job has finished when its record says that every split is read to its end, and not because its tasks say so.
 
 use crate::name::Name;
 use serde::{Deserialize, Serialize};

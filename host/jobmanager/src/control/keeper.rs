@@ -13,7 +13,7 @@ use crate::fair_use::Kind;
 use crate::model::Kept;
 use crate::model::job::Job as Record;
 use crate::plane::Dispatch;
-use crate::reconcile::{Execution, Facts, Failure, Goal, Job, Look, Order, Step, look};
+use crate::reconcile::{Execution, Facts, Failure, Goal, Job, Left, Look, Order, Step, look, said_to_have_finished};
 use crate::service::Service;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lockgate_core::error::code;
@@ -144,6 +144,7 @@ impl Keeper {
         let jobs: Vec<Job> = readable.iter().map(|kept| job(kept, &suspended)).collect();
         self.note_strangers(&jobs);
         let now = self.service.steady();
+        self.facts.left = self.left(&jobs, &readable, now).await?;
         let Look { steps, waiting, next } = look(&jobs, &self.facts, &quotas, self.dispatch.settings(), now);
         self.service.note_waiting(waiting);
         let by_id: BTreeMap<JobId, &Record> = readable.iter().map(|kept| (id(&kept.record), &kept.record)).collect();
@@ -163,6 +164,27 @@ impl Keeper {
         let commits = stream::iter(commits).map(|(job, revision, execution)| self.commit(job, revision, execution));
         commits.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         Ok(next)
+    }
+
+    /// What the records of runs say that are said to be over. One that cannot be read says nothing, and its job waits.
+    async fn left(
+        &mut self,
+        jobs: &[Job],
+        records: &[&Kept<Record>],
+        now: UnixMillis,
+    ) -> Result<BTreeMap<JobId, Left>> {
+        let said = said_to_have_finished(jobs, &self.facts, self.dispatch.settings(), now);
+        let mut all = BTreeMap::new();
+        for id in said.into_iter().map(|job| &job.id) {
+            let record = records.iter().find(|kept| (&kept.record.tenant, &kept.record.name) == (&id.tenant, &id.name));
+            let Some(kept) = record else { continue };
+            match self.dispatch.ledger().left(&kept.record).await {
+                Ok(left) => drop(all.insert(id.clone(), left)),
+                Err(error) if is_stores(error.code().number()) => return Err(error),
+                Err(error) => self.report(format!("the run of {id}"), &error),
+            }
+        }
+        Ok(all)
     }
 
     /// What a TaskManager is to run, with all that it needs for it. In the order of the jobs' names; what is over the bounds

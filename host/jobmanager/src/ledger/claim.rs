@@ -9,8 +9,12 @@ use lockgate_core::placement::JobId;
 use lockgate_core::plane::{self, Claim, Claimed, Position, Release};
 use lockgate_core::{Name, Result};
 
+/// That nothing is left.
+const NOTHING: Claimed = Claimed { split: None, position: None };
+
 impl Ledger {
-    /// Gives a slot a split that nobody reads; none if there is none.
+    /// Gives a slot a split that nobody reads; none if there is none, which is then what this claim is answered for ever: one
+    /// that comes again when the slot has ended must not take what was given back meanwhile.
     ///
     /// # Errors
     /// `LG1410` and `LG1412` as `Self::seat`; `LG1411` if a later claim of the slot came before, or what this one was
@@ -36,6 +40,9 @@ impl Ledger {
                 return Err(contradiction(cause));
             }
             Some(before) if number == before.number => {
+                if before.nothing {
+                    return Ok(NOTHING);
+                }
                 let split = match &before.split {
                     Some((source, name)) => self.records.get::<Split>(&place.split(source, name)).await?,
                     None => None,
@@ -55,7 +62,8 @@ impl Ledger {
                 continue;
             };
             record.owner = Some(owner);
-            let now = KeptClaim { epoch, number, split: Some((record.source.clone(), record.name.clone())) };
+            let split = Some((record.source.clone(), record.name.clone()));
+            let now = KeptClaim { epoch, number, split, nothing: false };
             let mut change = Change::default();
             seat.hold(&mut change);
             change.put(place.claim(slot), before.as_ref(), &now)?;
@@ -64,7 +72,12 @@ impl Ledger {
             taken.keep();
             return Ok(claimed(record));
         }
-        Ok(Claimed { split: None, position: None })
+        let now = KeptClaim { epoch, number, split: None, nothing: true };
+        let mut change = Change::default();
+        seat.hold(&mut change);
+        change.put(place.claim(slot), before.as_ref(), &now)?;
+        self.records.commit(change).await?;
+        Ok(NOTHING)
     }
 
     /// Takes back what slots claimed and did not read to its end.
@@ -93,7 +106,8 @@ impl Ledger {
             if claims > known {
                 let mut change = Change::default();
                 seat.hold(&mut change);
-                change.put(place.claim(slot), before.as_ref(), &KeptClaim { epoch, number: claims, split: None })?;
+                let now = KeptClaim { epoch, number: claims, split: None, nothing: false };
+                change.put(place.claim(slot), before.as_ref(), &now)?;
                 self.records.commit(change).await?;
             }
         }

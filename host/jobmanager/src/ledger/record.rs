@@ -87,6 +87,9 @@ pub(super) struct Claim {
     /// What it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<(Name, String)>,
+    /// Whether it was told that nothing is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nothing: bool,
 }
 
 /// What a TaskManager was told when it first opened a run under a lease.

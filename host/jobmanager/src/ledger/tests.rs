@@ -271,6 +271,43 @@ async fn what_is_given_back_is_given_to_others_and_no_late_claim_takes_anything(
 }
 
 #[tokio::test]
+async fn a_late_claim_of_who_was_told_that_nothing_is_left_takes_nothing() {
+    let bench = Bench::placed(5, &[("t1", 1), ("t2", 1)]).await;
+    bench.open("t1", 5, &[("a", "f")]).await.unwrap();
+    bench.open("t2", 5, &[]).await.unwrap();
+    assert_eq!(split_of(&bench.claim("t1", 5, 0, 1).await.unwrap()), Some("a"));
+    assert_eq!(bench.claim("t2", 5, 1, 1).await.unwrap().split, None, "the slot ends");
+    bench.release("t1", 5, (0, 1), 1).await.unwrap();
+    // The same message, sent twice because its first answer was lost, and long on its way.
+    assert_eq!(bench.claim("t2", 5, 1, 1).await.unwrap().split, None);
+    let left = async || bench.ledger.left(&job(5, &[("t1", 1), ("t2", 1)])).await.unwrap();
+    assert_eq!(left().await, Left::Splits(1));
+    assert_eq!(split_of(&bench.claim("t1", 5, 0, 2).await.unwrap()), Some("a"), "whoever reads has it");
+    bench.commit("t1", &commit(5, 0, 1, &[("a", Position::Finished)])).await.unwrap();
+    assert_eq!(left().await, Left::Splits(0));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_run_its_record_says() {
+    let bench = Bench::placed(5, &[("t1", 2)]).await;
+    let left = async |run| {
+        let mut of = job(5, &[("t1", 2)]);
+        of.execution.run = run;
+        bench.ledger.left(&of).await.unwrap()
+    };
+    assert_eq!(left(1).await, Left::Unopened);
+    bench.open("t1", 5, &[("a", "f"), ("b", "f"), ("c", "f")]).await.unwrap();
+    bench.claim("t1", 5, 0, 1).await.unwrap();
+    bench.claim("t1", 5, 1, 1).await.unwrap();
+    let splits = [("a", Position::Finished)];
+    bench.commit("t1", &commit(5, 0, 1, &splits)).await.unwrap();
+    bench.commit("t1", &commit(5, 1, 1, &[("b", Position::At(vec![1]))])).await.unwrap();
+    assert_eq!(left(1).await, Left::Splits(2), "one is begun, one was never claimed");
+    bench.release("t1", 5, (0, 2), 1).await.unwrap();
+    assert_eq!((left(1).await, left(2).await), (Left::Splits(2), Left::Unopened));
+}
+
+#[tokio::test]
 async fn outputs_are_told_again_until_somebody_says_that_they_are_published() {
     let bench = Bench::placed(5, &[("t1", 1), ("t2", 1)]).await;
     bench.open("t1", 5, &[("a", "f"), ("b", "f")]).await.unwrap();

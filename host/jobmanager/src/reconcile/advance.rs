@@ -4,7 +4,7 @@
 //! what is wanted of it, then what its tasks say.
 
 use super::orders::{Contact, View};
-use super::{Execution, Failure, Goal, Holding, Job, Phase, Status, Task};
+use super::{Execution, Failure, Goal, Holding, Job, Left, Phase, Status, Task};
 use lockgate_core::error::code;
 use lockgate_core::job_state::{State, Trigger};
 use lockgate_core::placement::Placed;
@@ -123,8 +123,7 @@ fn run(job: &Job, view: &View<'_>, target: Option<&Placed>, next: &mut Execution
     }
     match listen(job, view, &holding.placed) {
         Tasks::Failed(failure) => return fail(next, failure, now),
-        Tasks::Finished if next.state == State::Created => return go(next, Trigger::Start, now),
-        Tasks::Finished => return leave(next, Trigger::Finish, now),
+        Tasks::Finished => return finish(job, view, next),
         // Nothing that is not urgent is done to a job that may or may not run.
         Tasks::Silent if next.state == State::Running => return go(next, Trigger::Lose, now),
         Tasks::Silent => return None,
@@ -141,6 +140,35 @@ fn run(job: &Job, view: &View<'_>, target: Option<&Placed>, next: &mut Execution
     let slots = target.cloned().unwrap_or_default();
     let stays = slots == holding.placed.slots || (job.wanted.goal == Goal::Drain && !slots.is_empty());
     if stays { None } else { restart(next, slots, now) }
+}
+
+/// A job all tasks of which say that they are through: it is if the record of its run says so too, or if it was told to
+/// drain. Otherwise it is started again, as its restart strategy has it.
+fn finish(job: &Job, view: &View<'_>, next: &mut Execution) -> Option<()> {
+    let now = view.now;
+    if job.wanted.goal != Goal::Drain {
+        let cause = match view.facts.left.get(&job.id)? {
+            Left::Splits(0) => None,
+            Left::Splits(1) => Some("one split is not read to its end".to_owned()),
+            Left::Splits(left) => Some(format!("{left} splits are not read to their end")),
+            Left::Unopened => Some("nobody has opened its run".to_owned()),
+        };
+        if let Some(cause) = cause {
+            let cause = format!("all tasks say that they are through, and {cause}");
+            return fail(next, Failure::new(code::SPLITS_UNREAD, cause, false, now), now);
+        }
+    }
+    match next.state {
+        State::Created => go(next, Trigger::Start, now),
+        _ => leave(next, Trigger::Finish, now),
+    }
+}
+
+/// Whether all tasks of a job under the present lease say that they are through, and were not told to drain.
+pub(super) fn is_said_to_have_finished(job: &Job, view: &View<'_>) -> bool {
+    let live = job.execution.holds.as_ref().filter(|holding| holding.phase == Phase::Live);
+    let drains = job.wanted.goal == Goal::Drain;
+    !drains && live.is_some_and(|holding| matches!(listen(job, view, &holding.placed), Tasks::Finished))
 }
 
 /// What the tasks under the present lease say.

@@ -1,6 +1,6 @@
 //! One round: where placement wants every job, what each job's next change is, and who is told what.
 
-use super::advance::advance;
+use super::advance::{advance, is_said_to_have_finished};
 use super::orders::View;
 use super::{Facts, Goal, Job, Phase, Settings, Step};
 use lockgate_core::job_state::State;
@@ -59,6 +59,13 @@ pub fn look(jobs: &[Job], facts: &Facts, quotas: &BTreeMap<Name, Quota>, setting
     let retries = jobs.iter().filter(|job| job.execution.state == State::Restarting);
     let next = retries.filter_map(|job| job.execution.retry_at).filter(|at| *at > now).min();
     Look { steps, waiting: placement.waiting, next }
+}
+
+/// The jobs all tasks of which say that they are through: whoever looks next looks at the records of their runs first, and
+/// says in [`Facts::left`] what is left of them.
+pub fn said_to_have_finished<'a>(jobs: &'a [Job], facts: &Facts, settings: &Settings, now: UnixMillis) -> Vec<&'a Job> {
+    let view = View::new(facts, settings, now);
+    jobs.iter().filter(|job| is_said_to_have_finished(job, &view)).collect()
 }
 
 /// A job as placement is to see it; none if it wants no slots.

@@ -226,6 +226,36 @@ fn a_clock_that_was_ahead_delays_nothing() {
     assert_eq!(world.state("a/x"), State::Canceled, "the end of a lease");
 }
 
+/// As often as the restart strategy has it, and not for ever.
+#[test]
+fn tasks_that_say_they_are_through_are_believed_by_the_record_only() {
+    let mut world = running();
+    world.facts.left.insert(id("b/y"), Left::Splits(3));
+    for attempt in 0..3 {
+        let task = world.machines.values_mut().find_map(|machine| machine.tasks.get_mut(&id("b/y"))).unwrap();
+        task.status = Status::Finished;
+        world.settle(20);
+        let expected = if attempt < 2 { State::Running } else { State::Failed };
+        assert_eq!(world.state("b/y"), expected, "attempt {attempt}");
+    }
+    let failure = world.job("b/y").execution.failure.clone().unwrap();
+    assert_eq!(failure.code, "LG1435");
+    assert!(failure.cause.ends_with("3 splits are not read to their end"), "{}", failure.cause);
+    // What is not known yet is waited for.
+    world.facts.left.remove(&id("a/x"));
+    let finish = |world: &mut World| {
+        for machine in world.machines.values_mut() {
+            machine.tasks.values_mut().for_each(|task| task.status = Status::Finished);
+        }
+    };
+    finish(&mut world);
+    world.settle(10);
+    assert_eq!(world.state("a/x"), State::Running);
+    world.facts.left.insert(id("a/x"), Left::Splits(0));
+    world.settle(5);
+    assert_eq!(world.state("a/x"), State::Finished);
+}
+
 #[test]
 fn a_drained_taskmanager_is_left_without_a_failure() {
     let mut world = running();

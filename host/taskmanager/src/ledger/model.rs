@@ -208,7 +208,7 @@ impl Record {
             .iter_mut()
             .find(|(_, entry)| entry.holder.is_none() && entry.progress != Some(Position::Finished));
         let answer = match free {
-            None => return Ok(Claimed { split: None, position: None }),
+            None => Claimed { split: None, position: None },
             Some(((node, _), entry)) => {
                 entry.holder = Some(request.slot);
                 let position = match &entry.progress {

@@ -142,8 +142,10 @@ impl World {
             (state.claims, state.asked) = (state.claims + 1, true);
         }
         let claimed = self.bench.claim(PEERS[index], self.epoch, slot, state.claims).await.unwrap();
-        // One that is given nothing uses its number again.
-        let Some((_, split)) = claimed.split else { return };
+        let Some((_, split)) = claimed.split else {
+            state.asked &= !heard;
+            return;
+        };
         let from = claimed.position.map_or(0, |position| position[0]);
         let committed = self.committed.get(&split.name).copied().unwrap_or_default();
         assert_eq!(from, committed, "{} goes on elsewhere", split.name);

@@ -1,6 +1,7 @@
 //! A JobManager and TaskManagers that speak the messages of the plane and do nothing else: the routes, the keeper and the
 //! store are the real ones.
 
+mod ends;
 mod reports;
 
 use super::*;
@@ -211,6 +212,7 @@ async fn a_job_is_told_with_all_that_it_needs_and_driven_to_its_end() {
     cluster.rounds().await;
     assert_eq!(cluster.state("late").await, State::Running);
     for of in [&mut t1, &mut t2] {
+        cluster.open(of, &[]).await;
         of.say(&Status::Finished);
         cluster.beat(of).await.unwrap();
     }

@@ -76,7 +76,12 @@ impl World {
         Self {
             jobs: jobs.iter().map(job).collect(),
             machines: machines.iter().map(|(text, _)| (name(text), Machine::default())).collect(),
-            facts: Facts { taskmanagers: machines.iter().map(seen).collect(), started: now, refused: BTreeMap::new() },
+            facts: Facts {
+                taskmanagers: machines.iter().map(seen).collect(),
+                started: now,
+                refused: BTreeMap::new(),
+                left: jobs.iter().map(|(text, _)| (id(text), Left::Splits(0))).collect(),
+            },
             quotas: BTreeMap::new(),
             settings,
             now,
