@@ -2,9 +2,10 @@
 //!
 //! Nothing of them is believed, none of them takes much memory, and the TaskManager asks again.
 
-use super::stage::{Delayed, Harmless, Site};
+use super::stage::{Delayed, Fails, Harmless, Site};
 use super::wire::{Answer, How, Request};
 use crate::harness::suite;
+use lockgate_core::error::code;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,19 @@ pub fn cases(site: &mut Site) {
     let most = site.jobmanager.plane.taken();
     let taken = if most <= BYTES { Ok(()) } else { Err(format!("it took {} MiB of one answer", most >> 20)) };
     site.note(GROUP, "bytes of one answer", format!("within {} MiB", BYTES >> 20), taken);
+    // Why a job failed is reported before its end is said; whoever never takes it does not hold that up.
+    site.case(GROUP, "the report of a failure is never answered", Fails(&[code::PLANE_MESSAGE]), |site, _| {
+        site.jobmanager.lie(|request, honest| match request.route() {
+            "claim" => honest.with("{}"),
+            "report" => honest.how(How::Silence),
+            _ => honest,
+        });
+        Ok(())
+    });
+    let given_up = |line: &serde_json::Value| line["message"] == "its last reports are not waited for any longer";
+    let given_up = site.taskmanager.lines().iter().any(given_up);
+    let given_up = if given_up { Ok(()) } else { Err("it waited until the connection was over".to_owned()) };
+    site.note(GROUP, "how long the end waits for it", "not for the answer".into(), given_up);
     site.case(GROUP, "reports are refused for ever", Harmless, |site, _| {
         site.lie_at("report", |_, _| Answer::problem(500, "LG0003"));
         Ok(())

@@ -18,6 +18,8 @@ use std::time::Duration;
 const REVIEW: Duration = Duration::from_secs(30);
 /// How often in a row that may fail for the sake of this machine until what runs ends.
 const MAX_BLIND: u32 = 4;
+/// How long the end of a job waits at most for its last reports to be taken.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long it is until an admission that the JobManager could not be asked for is tried again, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -38,7 +40,11 @@ pub(super) async fn run(agent: Arc<Agent>, start: Start) {
         }
     }
     let fence = Fence { id: id.clone(), epoch };
-    while told.once(&agent.admitter.plane, &job, &fence).await {}
+    // What is not taken by then is lost: it decides nothing, and others wait for these slots.
+    let telling = async { while told.once(&agent.admitter.plane, &job, &fence).await {} };
+    if tokio::time::timeout(LAST_WORDS, telling).await.is_err() {
+        tracing::warn!(%job, epoch, "its last reports are not waited for any longer");
+    }
     agent.ended(&job, &id, epoch, outcome);
 }
 
