@@ -126,6 +126,37 @@ fn contradictions(site: &mut Site) {
         });
         Ok(())
     });
+    // Nothing of what contradicts itself is obeyed, and the honest job beside it runs.
+    site.case(GROUP, "contradictions beside an honest job", Harmless, |site, said| {
+        let honest = said.job().name.clone();
+        rewrite(site, |orders| {
+            let all = orders["assignments"].as_array_mut().expect("assignments");
+            let one = all[0].clone();
+            let other = |name: &str, change: &dyn Fn(&mut Value)| {
+                let mut other = one.clone();
+                other["job"]["name"] = json!(name);
+                change(&mut other);
+                other
+            };
+            all.insert(0, other("twice", &|_| {}));
+            all.push(other("twice", &|other| other["epoch"] = json!(7)));
+            all.push(other("overflows", &|other| other["first"] = json!(u32::MAX)));
+            all.push(other("behind", &|other| other["slots"] = json!(2)));
+            all.push(other("nameless", &|other| other["id"] = json!("")));
+        });
+        site.run(said)?;
+        let strangers = |state: &super::jobmanager::State| {
+            let tasks = state.heartbeat.iter().flat_map(|heartbeat| &heartbeat.tasks);
+            tasks.filter(|task| task.job.name != honest).map(|task| task.job.to_string()).collect::<Vec<_>>()
+        };
+        let strangers = site.jobmanager.change(|state| strangers(state));
+        if !strangers.is_empty() {
+            return Err(format!("{strangers:?} became tasks"));
+        }
+        said.assignment.epoch += 1;
+        said.begin_anew(site);
+        Ok(())
+    });
     site.case(GROUP, "more assignments than the plane allows", Ignored, |site, _| {
         rewrite(site, |orders| {
             let one = orders["assignments"][0].clone();

@@ -9,6 +9,9 @@
 //! values within their signed bounds, when it starts again and when it ends. Code, manifest, grants and trust documents are
 //! fetched by digest or as signed, and verified by the TaskManager itself.
 //!
+//! A message that cannot be read is refused as a whole. Of one that can, an assignment that contradicts itself is refused alone,
+//! and every one of a job that has several; all others are obeyed.
+//!
 //! Messages of one major version are read across one minor version either way: fields are only ever added, with a default,
 //! and unknown ones are skipped. So no type here denies unknown fields; names of jobs and versions are what they are.
 

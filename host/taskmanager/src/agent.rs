@@ -274,7 +274,13 @@ impl Agent {
     }
 
     fn ended(&self, job: &JobId, id: &str, epoch: u64, outcome: Outcome) {
-        let starts = self.lock().ended(job, id, epoch, outcome);
+        let starts = {
+            let (mut table, now) = (self.lock(), Moment::now());
+            let starts = table.ended(job, id, epoch, outcome, now);
+            // What begins in its place has a lease, too.
+            self.timer.set(table.expire(now));
+            starts
+        };
         self.start(starts);
         self.tell();
     }

@@ -1,8 +1,11 @@
 //! What runs here, what is to run here, and what is told of it: the level-triggered half of the plane, without I/O.
 //!
 //! Orders say what is to be, tasks what is. A task of another epoch ends before the next one starts; one that is not named
-//! any more ends and is forgotten; one whose lease is over ends whether or not anybody can be asked. Orders that contradict
-//! themselves are refused as a whole, and those before stay.
+//! any more ends and is forgotten; one whose lease is over ends whether or not anybody can be asked.
+//!
+//! An assignment that cannot be is refused, and every one of a job that has several: which of them is right nobody here can
+//! know. What runs of such a job goes on under the lease that it has, which is not made longer, as if nothing had been said
+//! of it; the others are obeyed. Only a list that is too long is refused as a whole.
 
 use super::clock::Moment;
 use super::figures::{Figures, Steps};
@@ -26,6 +29,8 @@ pub struct Table {
     slots: u32,
     tasks: BTreeMap<JobId, Entry>,
     revision: u64,
+    /// The jobs whose assignments the last orders contradicted themselves about.
+    contradicted: BTreeSet<JobId>,
     /// Nothing starts any more.
     closing: bool,
 }
@@ -115,21 +120,33 @@ impl Table {
     /// Takes orders whose leases are good until `until`; what is to be started comes back.
     ///
     /// # Errors
-    /// `LG1405` if they make no sense. Nothing has changed then.
+    /// `LG1405` if there are too many. Nothing has changed then.
     pub fn apply(&mut self, orders: Orders, until: Moment, now: Moment) -> Result<Vec<Start>> {
-        check(&orders)?;
+        if orders.assignments.len() > MAX_TASKS {
+            let cause = format!("{} assignments are more than {MAX_TASKS}", orders.assignments.len());
+            return Err(Error::new(code::PLANE_MESSAGE, cause));
+        }
         // Before anything else: what was late stays late, whatever has come meanwhile.
         self.expire(now);
         if until <= now {
             return Ok(Vec::new());
         }
         self.revision = orders.revision;
-        self.tasks.values_mut().for_each(|entry| entry.named = false);
+        let (assignments, contradicted) = sensible(orders.assignments);
+        for (job, error) in contradicted.iter().filter(|(job, _)| !self.contradicted.contains(job)) {
+            tracing::error!(%job, code = %error.code(), %error, "an assignment is refused; what runs of the job goes on with its lease");
+        }
+        self.contradicted = contradicted.into_keys().collect();
+        for (job, entry) in &mut self.tasks {
+            entry.named &= self.contradicted.contains(job);
+        }
         let held = |of: &Assignment| self.tasks.get(&of.job).map_or(Held::No, |entry| entry.held(of));
         // Slots go to what has them first, and to what has ended they go no more.
         let (first, then): (Vec<_>, Vec<_>) =
-            orders.assignments.into_iter().map(|of| (held(&of), of)).partition(|(held, _)| *held == Held::Yes);
-        let mut free = self.slots;
+            assignments.into_iter().map(|of| (held(&of), of)).partition(|(held, _)| *held == Held::Yes);
+        // What goes on though it cannot be told of has its slots, too.
+        let kept = self.tasks.values().filter(|entry| entry.named).map(Entry::slots);
+        let mut free = self.slots.saturating_sub(kept.fold(0, u32::saturating_add));
         for (held, assignment) in first.into_iter().chain(then) {
             let left = if held == Held::NoMore { Some(free) } else { free.checked_sub(assignment.slots) };
             free = left.unwrap_or(free);
@@ -141,15 +158,16 @@ impl Table {
             }
             entry.named || entry.run.is_some()
         });
-        Ok(self.start())
+        Ok(self.start(now))
     }
 
-    /// Starts what waits, as far as there is room: what is still ending has its slots until it has ended.
-    fn start(&mut self) -> Vec<Start> {
+    /// Starts what waits, as far as there is room and its lease is not over: what is still ending has its slots until it has
+    /// ended.
+    fn start(&mut self, now: Moment) -> Vec<Start> {
         let used = |entry: &Entry| entry.run.as_ref().map_or(0, |run| u64::from(run.slots));
         let mut used: u64 = self.tasks.values().map(used).sum();
         let mut starts = Vec::new();
-        for entry in self.tasks.values_mut().filter(|entry| entry.waits()) {
+        for entry in self.tasks.values_mut().filter(|entry| entry.waits() && entry.until > now) {
             let slots = u64::from(entry.wanted.slots);
             if slots == 0 || self.closing {
                 entry.ended = Some(Outcome::Ended);
@@ -212,7 +230,7 @@ impl Table {
     }
 
     /// A task has ended; what is to be started in its place.
-    pub fn ended(&mut self, job: &JobId, id: &str, epoch: u64, outcome: Outcome) -> Vec<Start> {
+    pub fn ended(&mut self, job: &JobId, id: &str, epoch: u64, outcome: Outcome, now: Moment) -> Vec<Start> {
         if let Some(entry) = self.tasks.get_mut(job)
             && let Some(run) = entry.run.take_if(|run| run.is(id, epoch))
         {
@@ -221,7 +239,7 @@ impl Table {
                 self.tasks.remove(job);
             }
         }
-        self.start()
+        self.start(now)
     }
 
     /// Lets nothing start any more, and lets what runs commit and end.
@@ -283,6 +301,15 @@ impl Entry {
                 Held::NoMore
             }
             _ => Held::No,
+        }
+    }
+
+    /// The slots that it has, or waits for.
+    fn slots(&self) -> u32 {
+        match &self.run {
+            Some(run) => run.slots,
+            None if self.ended.is_some() => 0,
+            None => self.wanted.slots,
         }
     }
 
@@ -428,28 +455,29 @@ fn failure(error: &Error, permanent: bool) -> Failure {
     Failure { code: error.code().to_string(), cause: cause.chars().take(MAX_CAUSE).collect(), permanent }
 }
 
-/// Refuses orders that contradict themselves.
-fn check(orders: &Orders) -> Result<()> {
-    let refuse = |cause: String| Err(Error::new(code::PLANE_MESSAGE, cause));
-    if orders.assignments.len() > MAX_TASKS {
-        return refuse(format!("{} assignments are more than {MAX_TASKS}", orders.assignments.len()));
-    }
-    let mut seen = BTreeSet::new();
-    for assignment in &orders.assignments {
+/// The assignments that can be, and of which jobs the others are.
+fn sensible(assignments: Vec<Assignment>) -> (Vec<Assignment>, BTreeMap<JobId, Error>) {
+    let (mut seen, mut wrong) = (BTreeSet::new(), BTreeMap::new());
+    for assignment in &assignments {
         let job = &assignment.job;
-        if !seen.insert(job) {
-            return refuse(format!("job {job} is assigned twice"));
-        }
-        let plain = |id: &str| (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-        if !plain(&assignment.id) {
-            return refuse(format!("the id of job {job} is not 1 to {MAX_ID} visible characters"));
-        }
-        let end = assignment.first.checked_add(assignment.slots);
-        if assignment.slots > 0 && end.is_none_or(|end| end > assignment.parallelism) {
-            return refuse(format!("job {job} has not the slots that it is assigned"));
+        let twice = (!seen.insert(job.clone())).then(|| format!("job {job} is assigned twice"));
+        if let Some(cause) = twice.or_else(|| nonsense(assignment)) {
+            wrong.entry(job.clone()).or_insert_with(|| Error::new(code::PLANE_MESSAGE, cause));
         }
     }
-    Ok(())
+    let sensible = assignments.into_iter().filter(|assignment| !wrong.contains_key(&assignment.job)).collect();
+    (sensible, wrong)
+}
+
+/// Why an assignment cannot be.
+fn nonsense(assignment: &Assignment) -> Option<String> {
+    let Assignment { job, id, first, slots, parallelism, .. } = assignment;
+    if !(1..=MAX_ID).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(format!("the id of job {job} is not 1 to {MAX_ID} visible characters"));
+    }
+    let end = first.checked_add(*slots);
+    let beyond = *slots > 0 && end.is_none_or(|end| end > *parallelism);
+    beyond.then(|| format!("job {job} has not the slots that it is assigned"))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Desk {
     }
 
     fn end(&mut self, name: &str, epoch: u64, outcome: Outcome) -> Vec<String> {
-        let starts = self.table.ended(&job(name), &format!("id-{name}"), epoch, outcome);
+        let starts = self.table.ended(&job(name), &format!("id-{name}"), epoch, outcome, self.now);
         starts.iter().map(|start| format!("{}@{}", start.assignment.job.name, start.assignment.epoch)).collect()
     }
 
@@ -164,19 +164,67 @@ fn a_lease_that_is_over_ends_it_and_does_not_come_back() {
 }
 
 #[test]
-fn orders_that_contradict_themselves_change_nothing() {
+fn of_orders_only_what_contradicts_itself_is_refused() {
+    let beyond = || Assignment { first: u32::MAX, ..assignment("b", 1, 1) };
+    let behind = || Assignment { slots: 2, ..assignment("b", 1, 1) };
+    let long = || Assignment { id: "x".repeat(MAX_ID + 1), ..assignment("b", 1, 1) };
+    let blank = || Assignment { id: "a b".into(), ..assignment("b", 1, 1) };
+    let other = || Assignment { id: "other".into(), ..assignment("b", 2, 1) };
+    let twice = vec![assignment("b", 1, 1), assignment("b", 1, 1)];
+    let under_two = vec![assignment("b", 1, 1), other()];
+    let end_or_not = vec![assignment("b", 1, 0), assignment("b", 1, 1)];
+    for wrong in [twice, under_two, end_or_not, vec![beyond()], vec![behind()], vec![long()], vec![blank()]] {
+        let mut desk = Desk::new(4);
+        let starts = desk.apply(vec![assignment("a", 1, 1)]);
+        // The others are obeyed, and of this one there is no task.
+        let all = [vec![assignment("a", 1, 1)], wrong.clone(), vec![assignment("c", 1, 1)]].concat();
+        assert_eq!(desk.started(all), ["c@1"], "{wrong:?}");
+        assert!(!starts[0].stop.asked());
+        assert_eq!(desk.says("b"), None, "{wrong:?}");
+        // Told in a way that makes sense, it runs.
+        assert_eq!(desk.started(vec![assignment("b", 1, 1)]), ["b@1"]);
+    }
+}
+
+#[test]
+fn what_runs_of_a_job_that_is_contradicted_goes_on_with_its_lease_and_no_longer() {
+    let mut desk = Desk::new(4);
+    let starts = desk.apply(vec![assignment("a", 1, 3), assignment("b", 1, 1)]);
+    let contradiction = || vec![assignment("a", 1, 3), assignment("a", 2, 3), assignment("b", 1, 1)];
+    desk.pass(600);
+    assert_eq!(desk.started(contradiction()), [""; 0]);
+    assert!(!starts[0].stop.asked(), "neither of the two is taken for the right one");
+    assert_eq!(desk.says("a"), Some((1, Status::Starting)));
+    // It has its slots.
+    let more = [contradiction(), vec![assignment("c", 1, 1)]].concat();
+    assert_eq!(desk.started(more), [""; 0]);
+    assert!(matches!(desk.says("c"), Some((1, Status::Failed(_)))));
+    desk.pass(400);
+    desk.table.expire(desk.now);
+    assert!(starts[0].stop.asked(), "its lease was made longer by a contradiction");
+    assert!(!starts[1].stop.asked());
+}
+
+#[test]
+fn orders_without_bound_change_nothing() {
     let mut desk = Desk::new(4);
     let starts = desk.apply(vec![assignment("a", 1, 1)]);
-    let beyond = Assignment { first: u32::MAX, ..assignment("b", 1, 1) };
-    let long = Assignment { id: "x".repeat(MAX_ID + 1), ..assignment("b", 1, 1) };
-    let blank = Assignment { id: "a b".into(), ..assignment("b", 1, 1) };
     let many = (0..=MAX_TASKS).map(|n| assignment(&format!("j{n}"), 1, 0)).collect();
-    for wrong in [vec![assignment("b", 1, 1), assignment("b", 1, 1)], vec![beyond], vec![long], vec![blank], many] {
-        let refused = desk.table.apply(orders(wrong), desk.now.plus(Duration::from_secs(1)), desk.now);
-        assert_eq!(refused.err().unwrap().code(), code::PLANE_MESSAGE);
-        assert!(!starts[0].stop.asked());
-        assert_eq!(desk.table.report().len(), 1);
-    }
+    let refused = desk.table.apply(orders(many), desk.now.plus(Duration::from_secs(1)), desk.now);
+    assert_eq!(refused.err().unwrap().code(), code::PLANE_MESSAGE);
+    assert!(!starts[0].stop.asked());
+    assert_eq!(desk.table.report().len(), 1);
+}
+
+/// The JobManager is silent when the slots become free for which it waited.
+#[test]
+fn what_waited_for_slots_until_its_lease_was_over_does_not_begin() {
+    let mut desk = Desk::new(4);
+    desk.apply(vec![assignment("a", 1, 3)]);
+    assert_eq!(desk.started(vec![assignment("b", 1, 3)]), [""; 0]);
+    desk.pass(1_000);
+    assert_eq!(desk.end("a", 1, Outcome::Ended), [""; 0]);
+    assert_eq!(desk.started(vec![assignment("b", 1, 3)]), ["b@1"], "told again it begins");
 }
 
 #[test]
