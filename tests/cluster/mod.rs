@@ -5,9 +5,10 @@ mod metrics;
 use crate::harness;
 use crate::harness::cluster::{Cluster, freeze};
 use crate::harness::service::PATIENCE;
-use lockgate_core::Name;
+use lockgate_core::{Name, Timestamp};
+use rustix::process::Signal;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const FILES: i64 = 6;
 const ROWS: i64 = 500;
@@ -54,6 +55,13 @@ fn cluster(job: &str, slots: u32, rows: i64) -> (Cluster, String) {
         cluster.write_rows(&format!("{file}.json"), (file * rows..(file + 1) * rows).map(|x| 10_000 + x));
     }
     (cluster, manifest)
+}
+
+/// What a TaskManager knows of itself, as its operator sees it.
+fn status(cluster: &Cluster, name: &str) -> serde_json::Value {
+    let mut status = Command::new(lockgate_executor::testing::program());
+    status.args(["--output", "json", "taskmanager", "status", "--config"]).arg(cluster.path(&format!("{name}.toml")));
+    serde_json::from_slice(&status.output().unwrap().stdout).unwrap()
 }
 
 /// Every row is there once.
@@ -122,10 +130,7 @@ fn it_starts_again_without_a_token_and_says_what_it_knows() {
     cluster.taskmanager("tm-1").await_message("the JobManager answers");
     let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
     cluster.await_state(&job, "FINISHED");
-    let mut status = Command::new(lockgate_executor::testing::program());
-    status.args(["--output", "json", "taskmanager", "status", "--config"]).arg(cluster.path("tm-1.toml"));
-    let output = status.output().unwrap();
-    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let value = status(&cluster, "tm-1");
     assert_eq!((value["name"].as_str(), value["tenants"][0].as_str()), (Some("tm-1"), Some("tests")), "{value}");
     assert!(value["audit"]["head"]["sequence"].as_u64().unwrap() > 0, "{value}");
     // One that has never joined does not start without a token, and says so.
@@ -201,6 +206,48 @@ fn certificates_are_renewed_under_a_job_that_goes_on() {
     }
     let after = cluster.job(&job);
     assert_eq!((&after["state"], &after["since"]), (&before["state"], &before["since"]), "{}", cluster.logs());
+}
+
+#[test]
+fn whoever_was_away_until_its_certificate_expired_says_so_and_joins_again() {
+    let mut cluster = Cluster::start(ENDLESS, "certificate-lifetime = \"6 s\"");
+    cluster.join("tm-1", "slots = 1");
+    assert!(cluster.taskmanager("tm-1").stop().success());
+    std::fs::remove_file(cluster.path("tm-1.token")).unwrap();
+    let expires: Timestamp = status(&cluster, "tm-1")["expires"].as_str().unwrap().parse().unwrap();
+    // The second in which it expires is its last one.
+    while SystemTime::now() < UNIX_EPOCH + Duration::from_secs(u64::try_from(expires.seconds() + 1).unwrap()) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    cluster.start_taskmanager("tm-1");
+    let service = cluster.taskmanager("tm-1");
+    assert!(!service.end().success());
+    let said = format!("{:?}", service.lines());
+    assert!(said.contains("LG1421") && said.contains("have a new join token made"), "{said}");
+    // As it is told, with the state folder that it has.
+    cluster.join("tm-1", "slots = 1");
+}
+
+/// What is to end waits for its commit to be answered, which does not come: whoever cannot wait says so once more.
+#[test]
+fn a_second_signal_ends_a_taskmanager_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (mut cluster, manifest) = cluster("impatient", 1, 4_000);
+        cluster.join("tm-1", "slots = 1");
+        let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+        cluster.await_job(&job, "running", |_| cluster.path("out").join(&job).is_dir());
+        freeze(cluster.jobmanager(), true);
+        let service = cluster.taskmanager("tm-1");
+        service.signal(signal);
+        service.await_message("stopping: what runs commits and ends");
+        service.signal(signal);
+        let status = service.end();
+        freeze(cluster.jobmanager(), false);
+        assert_eq!(status.code(), Some(130), "{signal:?}: {}", cluster.logs());
+        let messages = cluster.taskmanager("tm-1").lines();
+        let said = |text: &str| messages.iter().any(|line| line["message"] == text);
+        assert!(said("ended at once; what was not committed is done again elsewhere"), "{messages:#?}");
+    }
 }
 
 #[test]
