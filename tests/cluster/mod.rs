@@ -161,6 +161,28 @@ fn what_a_killed_or_frozen_taskmanager_had_goes_on_elsewhere() {
 }
 
 #[test]
+fn of_two_processes_with_one_certificate_the_newer_one_has_the_place() {
+    let rows = 4_000;
+    let (mut cluster, manifest) = cluster("copied", 1, rows);
+    cluster.join("tm-1", "slots = 1");
+    let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+    cluster.await_job(&job, "running", |_| cluster.path("out").join(&job).is_dir());
+    cluster.start_copy("tm-1", "copy");
+    cluster.taskmanager("copy").await_message("the JobManager answers");
+    let refused = |line: &serde_json::Value| (line["code"] == "LG1436").then_some(());
+    cluster.taskmanager("tm-1").await_line("that another one has its place", refused);
+    cluster.jobmanager().await_line("that two have one name", refused);
+    assert_ne!(cluster.job(&job)["state"], "FINISHED", "it was over before anything happened to it");
+    cluster.await_state(&job, "FINISHED");
+    check(&cluster, &job, rows);
+    // Started again it is the newer one.
+    assert!(cluster.taskmanager("tm-1").stop().success(), "{}", cluster.logs());
+    cluster.start_taskmanager("tm-1");
+    cluster.taskmanager("tm-1").await_message("the JobManager answers");
+    cluster.taskmanager("copy").await_line("that another one has its place", refused);
+}
+
+#[test]
 fn a_job_outlives_its_jobmanager() {
     let rows = 2_000;
     let (mut cluster, manifest) = cluster("outlives", 1, rows);

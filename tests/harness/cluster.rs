@@ -196,6 +196,17 @@ impl Cluster {
         }
     }
 
+    /// Starts another process as `name`, with a copy of its state and so of its certificate.
+    pub fn start_copy(&mut self, name: &str, copy: &str) {
+        let text = std::fs::read_to_string(self.path(&format!("{name}.toml"))).expect("its configuration");
+        let text = text.replace(&format!("state = \"{name}\""), &format!("state = \"{copy}\""));
+        self.write(&format!("{copy}.toml"), text.as_bytes());
+        let copied = std::process::Command::new("cp").arg("-a").args([self.path(name), self.path(copy)]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "no copy of {name}");
+        self.hosts.push(copy.to_owned());
+        self.start_taskmanager(copy);
+    }
+
     /// The number of a TaskManager's host.
     pub fn host(&self, name: &str) -> usize {
         let at = self.hosts.iter().position(|joined| joined == name);

@@ -78,7 +78,7 @@ impl Ledger {
         Self { records, clock, steady, cursors: Cursors::default(), opening: Semaphore::new(OPENINGS) }
     }
 
-    /// The place of `peer` in a job, under the lease that `fence` names.
+    /// The place of `peer` in a job, under the lease that `fence` names and in the process that it was given to.
     ///
     /// # Errors
     /// `LG1412` if it has none at all, `LG1410` if it has none under this lease.
@@ -97,6 +97,11 @@ impl Ledger {
                 Phase::Live => format!("job {job} runs under epoch {epoch}, not {}", fence.epoch),
                 Phase::Ending => format!("the tasks of job {job} are to end; they came under epoch {}", fence.epoch),
             };
+            return Err(Error::new(code::FENCED, cause));
+        }
+        // A copy of a certificate is no part of a lease.
+        if holding.sessions.get(peer).is_some_and(|session| *session != fence.session) {
+            let cause = format!("job {job} was given to another process of {peer} under epoch {epoch}");
             return Err(Error::new(code::FENCED, cause));
         }
         Ok(Seat { job: kept, slots: first..first.saturating_add(slots) })

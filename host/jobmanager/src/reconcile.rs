@@ -143,6 +143,10 @@ pub struct Holding {
     pub phase: Phase,
     /// Since when.
     pub since: UnixMillis,
+    /// The session of each TaskManager that it was given to: no other process of that name has a part in this lease. Of none
+    /// in records of programs that did not know them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sessions: BTreeMap<Name, String>,
 }
 
 /// What the TaskManagers that hold a job's slots are to do with them.
@@ -211,6 +215,8 @@ pub struct Observed {
     pub told: UnixMillis,
     /// Its tasks, as it said then.
     pub tasks: Vec<Task>,
+    /// The session of the process that said it.
+    pub session: String,
 }
 
 /// The tasks of one job on one TaskManager.

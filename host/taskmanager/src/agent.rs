@@ -44,7 +44,7 @@ use lease::{Expire, LeaseTimer};
 use lockgate_core::dsse::{Envelope, MAX_ENVELOPE};
 use lockgate_core::error::code;
 use lockgate_core::placement::JobId;
-use lockgate_core::plane::{AuditHead, Heartbeat, Offer, Orders, Witness as Told};
+use lockgate_core::plane::{AuditHead, Fence, Heartbeat, Offer, Orders, Witness as Told};
 use lockgate_core::trust::{OperatorRoot, peek};
 use lockgate_core::{Error, Name, Result, Timestamp};
 use lockgate_executor::jail::{Policy, probe};
@@ -248,6 +248,19 @@ impl Agent {
         };
         self.start(starts);
         Ok(())
+    }
+
+    /// What this process names a lease by.
+    fn fence(&self, id: &str, epoch: u64) -> Fence {
+        Fence { id: id.to_owned(), epoch, session: self.session.clone() }
+    }
+
+    /// Ends all that runs: another process has the place of this one. It goes on asking, and is refused, until somebody ends
+    /// it: if it ended by itself, whoever watches over it would start it again, and it would take the place from the other.
+    fn replaced(&self, error: &Error) {
+        tracing::error!(code = %error.code(), %error, "another process has the place of this one: what runs here ends, and nothing starts any more");
+        self.lock().give_up();
+        self.tell();
     }
 
     fn witnessed(&self, told: &Told, asked: Option<AuditHead>) {

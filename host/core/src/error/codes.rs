@@ -421,6 +421,7 @@ codes! {
     BUNDLE_REFUSED = 1428, "a bundle that was fetched is not the one that was asked for";
     METRICS_TOKEN = 1441, "the token for a TaskManager's figures cannot be used";
     SPLITS_UNREAD = 1435, "a job ended while parts of its input were unread";
+    SESSION_REPLACED = 1436, "another process has taken a TaskManager's place";
     RECORD_UNBELIEVED = 1440, "the record of a run says what cannot be";
     LEDGER_FULL = 1413, "a run has more splits than the JobManager keeps";
     EXECUTOR_OVERRAN = 906, "the executor did not get on within its deadline";

@@ -18,7 +18,8 @@ pub const MAX_TASKS: usize = 1_024;
 /// something changes meanwhile it sends another: the one before is answered at once then, and its answer is skipped.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// 32 hexadecimal digits, new with every start of the process.
+    /// 32 hexadecimal digits, new with every start of the process. The newest session of a TaskManager has its place: once
+    /// another one has come, every heartbeat of this one is refused (`LG1436`), and nothing runs any more that it was told.
     pub session: String,
     /// Counts the heartbeats of the session, from 1.
     pub sequence: u64,

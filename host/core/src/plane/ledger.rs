@@ -34,6 +34,10 @@ pub struct Fence {
     pub id: String,
     /// The epoch of the lease.
     pub epoch: u64,
+    /// The session of the process that asks, as its heartbeats name it: a lease is for the process that it was given to, and
+    /// another one of the same certificate has no part in it.
+    #[serde(default)]
+    pub session: String,
 }
 
 /// A part of a source that one slot reads from its beginning to its end.

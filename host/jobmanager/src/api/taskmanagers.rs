@@ -63,7 +63,7 @@ pub(super) struct TaskManager {
 impl From<Shown> for TaskManager {
     fn from(shown: Shown) -> Self {
         let Shown { record, observed, heard, about } = shown;
-        let taskmanager::TaskManager { name, joined, joined_by, state, certificates } = record;
+        let taskmanager::TaskManager { name, joined, joined_by, state, certificates, sessions: _ } = record;
         let offer = observed.as_ref().map(|observed| &observed.offer);
         Self {
             name,

@@ -155,7 +155,8 @@ impl Keeper {
                     let assignments = self.assignments(&taskmanager, orders, &by_id, &fuel);
                     // Of what could not be read it is not known that it is to end.
                     let stays = |job: &JobId| unreadable.contains(&job.tenant) || self.unknown.contains(job);
-                    self.dispatch.mailboxes().put(&taskmanager, assignments, stays);
+                    let session = self.facts.taskmanagers.get(&taskmanager).map_or("", |seen| &seen.session);
+                    self.dispatch.mailboxes().put(&taskmanager, session, assignments, stays);
                 }
                 Step::Commit { job, revision, execution } => commits.push((job, revision, *execution)),
             }

@@ -97,7 +97,7 @@ async fn a_job_says_what_it_waits_for() {
         volumes: [name("flights")].into(),
     };
     let at = world.now().into();
-    let mut observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
+    let mut observed = Observed { offer, heard: at, told: at, tasks: Vec::new(), session: String::new() };
     world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed.clone()));
     keeper.round().await.unwrap();
     assert_eq!(world.service.waits_for(&job(&world, "late").await), Some(Waits::Volumes));
@@ -129,7 +129,7 @@ async fn a_job_waits_for_its_tenants_quota_of_fuel() {
     };
     let mut keeper = Keeper::new(Arc::clone(&world.service));
     let at = world.now().into();
-    let observed = Observed { offer, heard: at, told: at, tasks: Vec::new() };
+    let observed = Observed { offer, heard: at, told: at, tasks: Vec::new(), session: String::new() };
     world.service.fleet().update(&name("t1"), |seen| *seen = Some(observed));
     let set = async |fuel, precondition| {
         let values = [(crate::fair_use::Kind::FuelPerSecond, fuel)].into();

@@ -43,7 +43,7 @@ fn job(epoch: u64, slots: &[(&str, u32)]) -> Job {
     let mut execution = Execution::admitted(release, epoch, UnixMillis(0));
     let slots = slots.iter().filter(|(_, slots)| *slots > 0).map(|(of, slots)| (name(of), *slots)).collect();
     let placed = Placed { lease: Lease { epoch, until: UnixMillis(0) }, slots };
-    execution.holds = Some(Holding { placed, phase: Phase::Live, since: UnixMillis(0) });
+    execution.holds = Some(Holding { placed, phase: Phase::Live, since: UnixMillis(0), sessions: BTreeMap::new() });
     let deployment = Deployment {
         bundle: Digest::of(b"bundle"),
         release,
@@ -79,7 +79,7 @@ pub(super) fn late() -> JobId {
 }
 
 pub(super) fn fence(epoch: u64) -> Fence {
-    Fence { id: ID.to_owned(), epoch }
+    Fence { id: ID.to_owned(), epoch, session: String::new() }
 }
 
 impl Bench {

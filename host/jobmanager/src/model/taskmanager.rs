@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The most certificates of a TaskManager that count at once: more than any that is in order asks for while they last.
 pub const MAX_CERTIFICATES: usize = 8;
 
+/// The most sessions of a TaskManager that are remembered.
+pub const MAX_SESSIONS: usize = 16;
+
 /// A TaskManager.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TaskManager {
@@ -22,6 +25,9 @@ pub struct TaskManager {
     pub state: State,
     /// The certificates that count, the oldest first.
     pub certificates: Vec<Issued>,
+    /// The sessions of its processes, the newest first: that one has its place, the others have had it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<String>,
 }
 
 /// A certificate of a TaskManager.

@@ -5,7 +5,7 @@ use super::dispatch::Dispatch;
 use super::mailbox::Standing;
 use super::{About, Peer};
 use crate::audit::Event;
-use crate::model::{self, keys};
+use crate::model::{self, Kept, keys};
 use crate::reconcile::{self, Observed};
 use crate::service::Change;
 use axum::extract::{Request, State};
@@ -13,10 +13,11 @@ use axum::response::{IntoResponse as _, Response};
 use lockgate_core::error::code;
 use lockgate_core::placement::{Availability, Lease, TaskManager};
 use lockgate_core::plane::{self, AuditHead, Heartbeat, Known, MAX_ORDERS, MAX_TASKS, Orders, Status, Witness};
-use lockgate_core::{Error, Result, UnixMillis};
+use lockgate_core::{Error, Name, Result, UnixMillis};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// The most volumes that a TaskManager offers.
@@ -64,7 +65,7 @@ impl Dispatch {
         let wait = wait.min(self.settings.silence / 3).min(self.settings.rules.lease / 3);
         let deadline = Instant::now() + wait;
         let (session, sequence) = (heartbeat.session.clone(), heartbeat.sequence);
-        let (standing, mut changed) = self.mailboxes.enter(name, &session, sequence);
+        let (standing, mut changed) = self.enter(name, &session, sequence).await?;
         match standing {
             Standing::Late => {
                 tracing::debug!(taskmanager = %name, sequence, "a heartbeat was overtaken by a later one")
@@ -75,9 +76,9 @@ impl Dispatch {
                     self.note_walls(peer, &heartbeat.offer.missing_walls).await;
                 }
             }
-            Standing::Returned => {
-                self.note(peer, &heartbeat).await?;
+            Standing::Former | Standing::Unknown => {
                 self.note_two(peer).await;
+                return Err(replaced(name));
             }
         }
         self.meters.note(&self.service, name, &heartbeat.tasks).await;
@@ -90,6 +91,9 @@ impl Dispatch {
             }
         }
         let audit = self.witness(heartbeat.audit).await?;
+        if self.mailboxes.is_former(name, &session) {
+            return Err(replaced(name));
+        }
         // Before it is told: whoever reads what was told last has to see this.
         let now = self.service.steady();
         let mut cordoned = false;
@@ -100,9 +104,20 @@ impl Dispatch {
             }
         });
         let not_yet = || Error::new(code::BUSY, "nobody has decided yet what this TaskManager is to run");
-        let (revision, assignments) = self.mailboxes.take(name).ok_or_else(not_yet)?;
+        let (revision, assignments) = self.mailboxes.take(name, &session).ok_or_else(not_yet)?;
         let lease_ms = u64::try_from(self.settings.rules.lease.as_millis()).unwrap_or(u64::MAX);
         Ok(Orders { revision, lease_ms, assignments, audit: Some(audit), cordoned })
+    }
+
+    /// What a heartbeat is, once its session is registered.
+    async fn enter(&self, name: &Name, session: &str, sequence: u64) -> Result<(Standing, watch::Receiver<u64>)> {
+        let entered = self.mailboxes.enter(name, session, sequence);
+        if entered.0 != Standing::Unknown {
+            return Ok(entered);
+        }
+        let Kept { revision, record } = self.service.register_session(name, session).await?;
+        self.mailboxes.register(name, &record.sessions, revision);
+        Ok(self.mailboxes.enter(name, session, sequence))
     }
 
     /// Makes facts of what a TaskManager says.
@@ -124,9 +139,10 @@ impl Dispatch {
         self.fleet.update(name, |seen| {
             let before = seen.take();
             let told = before.as_ref().map_or(started, |before| before.told);
-            let now = Observed { offer, heard: now, told, tasks };
+            let now = Observed { offer, heard: now, told, tasks, session: heartbeat.session.clone() };
             is_news = before.is_none_or(|before| {
-                let same = before.offer == now.offer && is_same(&before.tasks, &now.tasks);
+                let same =
+                    before.session == now.session && before.offer == now.offer && is_same(&before.tasks, &now.tasks);
                 !same || now.heard.since(before.heard) > silence || before.heard <= started
             });
             *seen = Some(now);
@@ -150,9 +166,9 @@ impl Dispatch {
     }
 
     async fn note_two(&self, peer: &Peer) {
-        tracing::error!(taskmanager = %peer.name, "two processes call themselves by one name in turn: was its key copied?");
+        tracing::error!(taskmanager = %peer.name, code = %code::SESSION_REPLACED, "a process is refused whose place another one of the same name has: was its key copied?");
         if self.meters.may_say(&format!("two {}", peer.name)) {
-            let why = "two processes in turn".to_owned();
+            let why = "a process asks on whose place another one has".to_owned();
             self.record(peer, "task-manager-twice", ("why", why)).await;
         }
     }
@@ -177,6 +193,12 @@ impl Dispatch {
         });
         Ok(Witness { head: AuditHead { sequence: head.sequence, hash: head.hash }, known })
     }
+}
+
+/// That somebody else has the place of who asks.
+fn replaced(name: &Name) -> Error {
+    let cause = format!("another process that calls itself {name} has started since, and has its place");
+    Error::new(code::SESSION_REPLACED, cause).help("end one of the two, or revoke it if its key was copied")
 }
 
 /// A task as the reconciler knows it. When its lease ends is known by when its TaskManager was told last.

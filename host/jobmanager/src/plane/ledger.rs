@@ -6,7 +6,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use lockgate_core::error::code;
 use lockgate_core::placement::JobId;
-use lockgate_core::plane::{Claim, Commit, MAX_LISTING, Open, Release};
+use lockgate_core::plane::{Claim, Commit, Fence, MAX_LISTING, Open, Release};
 use lockgate_core::{Error, Name, Result};
 use serde_json::json;
 use std::sync::Arc;
@@ -24,10 +24,24 @@ pub(super) fn job((tenant, job): (String, String)) -> Result<JobId> {
     Ok(JobId { tenant: name(&tenant)?, name: name(&job)? })
 }
 
+impl Dispatch {
+    /// Refuses a process of a TaskManager whose place another one has, before its leases are found to be over.
+    ///
+    /// # Errors
+    /// `LG1410`.
+    pub(super) fn present(&self, peer: &Name, fence: &Fence) -> Result<()> {
+        if !self.mailboxes.is_former(peer, &fence.session) {
+            return Ok(());
+        }
+        Err(Error::new(code::FENCED, format!("another process has the place of {peer} by now")))
+    }
+}
+
 /// A TaskManager is about to run a job's slots.
 pub(super) async fn open(State(dispatch): State<Arc<Dispatch>>, Path(of): Of, request: Request) -> Response {
     let answer = async {
         let (peer, open) = read::<Open>(request, MAX_LISTING).await?;
+        dispatch.present(&peer.name, &open.fence)?;
         dispatch.ledger.open(&peer.name, &job(of)?, open).await
     };
     Answer(answer.await).into_response()
@@ -37,6 +51,7 @@ pub(super) async fn open(State(dispatch): State<Arc<Dispatch>>, Path(of): Of, re
 pub(super) async fn claim(State(dispatch): State<Arc<Dispatch>>, Path(of): Of, request: Request) -> Response {
     let answer = async {
         let (peer, claim) = read::<Claim>(request, MAX_SMALL).await?;
+        dispatch.present(&peer.name, &claim.fence)?;
         dispatch.ledger.claim(&peer.name, &job(of)?, &claim).await
     };
     Answer(answer.await).into_response()
@@ -46,6 +61,7 @@ pub(super) async fn claim(State(dispatch): State<Arc<Dispatch>>, Path(of): Of, r
 pub(super) async fn commit(State(dispatch): State<Arc<Dispatch>>, Path(of): Of, request: Request) -> Response {
     let answer = async {
         let (peer, commit) = read::<Commit>(request, MAX_COMMIT).await?;
+        dispatch.present(&peer.name, &commit.fence)?;
         dispatch.ledger.commit(&peer.name, &job(of)?, &commit).await
     };
     Answer(answer.await).into_response()
@@ -55,6 +71,7 @@ pub(super) async fn commit(State(dispatch): State<Arc<Dispatch>>, Path(of): Of, 
 pub(super) async fn release(State(dispatch): State<Arc<Dispatch>>, Path(of): Of, request: Request) -> Response {
     let answer = async {
         let (peer, release) = read::<Release>(request, MAX_SMALL).await?;
+        dispatch.present(&peer.name, &release.fence)?;
         dispatch.ledger.release(&peer.name, &job(of)?, &release).await.map(|()| json!({}))
     };
     Answer(answer.await).into_response()

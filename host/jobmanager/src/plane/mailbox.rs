@@ -3,16 +3,16 @@
 //! A box holds all that a TaskManager is to run, as of the keeper's last look, under a revision that rises whenever that
 //! differs. Revisions begin with the time at which this process started, so that one of a former process is another one.
 //! A box is shut while its TaskManager is silent: what the keeper then takes to have ended is not renewed behind its back.
+//!
+//! A box is of one process of its TaskManager, the one that registered last (`Service::register_session`). Another process
+//! begins with a shut one, and whoever had the place before gets nothing out of it any more.
 
 use lockgate_core::placement::JobId;
 use lockgate_core::plane::Assignment;
 use lockgate_core::{Name, UnixMillis};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
-
-/// How many former sessions are remembered.
-const MAX_FORMER: usize = 4;
 
 /// The boxes of all TaskManagers, and a bell for the keeper.
 #[derive(Debug)]
@@ -29,9 +29,13 @@ struct Inner {
 
 #[derive(Debug)]
 struct Box {
+    /// The session whose box it is; empty before one has registered with this JobManager's process.
     session: String,
     sequence: u64,
-    former: VecDeque<String>,
+    /// Those that have had the place.
+    former: Vec<String>,
+    /// The revision of the record that says all that.
+    registered: u64,
     /// None while it is shut.
     assignments: Option<Vec<Assignment>>,
     revision: u64,
@@ -40,8 +44,15 @@ struct Box {
 
 impl Default for Box {
     fn default() -> Self {
-        let (session, former) = (String::new(), VecDeque::new());
-        Self { session, sequence: 0, former, assignments: None, revision: 0, changed: watch::Sender::new(0) }
+        Self {
+            session: String::new(),
+            sequence: 0,
+            former: Vec::new(),
+            registered: 0,
+            assignments: None,
+            revision: 0,
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
@@ -50,11 +61,13 @@ impl Default for Box {
 pub(super) enum Standing {
     /// The newest one; whether it is the first of its session.
     Newest {
-        /// Whether its session began with it.
+        /// Whether its session began with it, as far as this JobManager's process knows.
         first: bool,
     },
-    /// The newest one, of a session that another one had taken the place of: two processes have one name.
-    Returned,
+    /// Of a session that another one has taken the place of: two processes have one name.
+    Former,
+    /// Of a session that is to be registered first.
+    Unknown,
     /// A newer one of the same session has come.
     Late,
 }
@@ -85,25 +98,48 @@ impl Mailboxes {
         self.news.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Notes a heartbeat; the one before is let go of. The receiver changes with all that may be due.
+    /// Notes a heartbeat of the session that has the place; the one before is let go of. The receiver changes with all that
+    /// may be due.
     pub(super) fn enter(&self, name: &Name, session: &str, sequence: u64) -> (Standing, watch::Receiver<u64>) {
         self.with(|inner| {
             let own = inner.boxes.entry(name.clone()).or_default();
-            let standing = if own.session == session {
-                if sequence <= own.sequence { Standing::Late } else { Standing::Newest { first: false } }
+            let standing = if own.former.iter().any(|former| former == session) {
+                Standing::Former
+            } else if own.session != session {
+                Standing::Unknown
+            } else if sequence <= own.sequence {
+                Standing::Late
             } else {
-                let returned = own.former.iter().any(|former| former == session);
-                let before = std::mem::replace(&mut own.session, session.to_owned());
-                own.former.retain(|former| former != session);
-                own.former.push_front(before);
-                own.former.truncate(MAX_FORMER);
-                if returned { Standing::Returned } else { Standing::Newest { first: true } }
+                Standing::Newest { first: own.sequence == 0 }
             };
-            if standing != Standing::Late {
+            if matches!(standing, Standing::Newest { .. }) {
                 own.sequence = sequence;
                 own.ring();
             }
             (standing, own.changed.subscribe())
+        })
+    }
+
+    /// Notes the sessions that are registered of a TaskManager, the newest first, as of this revision of its record. Where that
+    /// is another one than before, its box is shut until the keeper has looked at what it says.
+    pub(super) fn register(&self, name: &Name, sessions: &[String], revision: u64) {
+        self.with(|inner| {
+            let own = inner.boxes.entry(name.clone()).or_default();
+            let Some((newest, former)) = sessions.split_first().filter(|_| revision >= own.registered) else { return };
+            (own.registered, own.former) = (revision, former.to_vec());
+            if own.session != *newest {
+                newest.clone_into(&mut own.session);
+                (own.sequence, own.assignments) = (0, None);
+                own.ring();
+            }
+        });
+    }
+
+    /// Whether a session has had the place of its TaskManager, and another one has it.
+    pub(super) fn is_former(&self, name: &Name, session: &str) -> bool {
+        self.with(|inner| {
+            let own = inner.boxes.get(name);
+            own.is_some_and(|own| own.session != session && own.former.iter().any(|former| former == session))
         })
     }
 
@@ -118,19 +154,25 @@ impl Mailboxes {
         })
     }
 
-    /// The orders and their revision; none while the box is shut.
-    pub(super) fn take(&self, name: &Name) -> Option<(u64, Vec<Assignment>)> {
+    /// The orders and their revision; none while the box is shut or another session's.
+    pub(super) fn take(&self, name: &Name, session: &str) -> Option<(u64, Vec<Assignment>)> {
         self.with(|inner| {
-            let own = inner.boxes.get(name)?;
+            let own = inner.boxes.get(name).filter(|own| own.session == session)?;
             Some((own.revision, own.assignments.clone()?))
         })
     }
 
-    /// Lays in all that a TaskManager is to run; nothing happens if it is what lies there. What lies there of jobs for which
-    /// `stays` holds stays.
-    pub(crate) fn put(&self, name: &Name, mut assignments: Vec<Assignment>, stays: impl Fn(&JobId) -> bool) {
+    /// Lays in all that a session of a TaskManager is to run; nothing happens if it is what lies there, or the box is another
+    /// one's by now. What lies there of jobs for which `stays` holds stays.
+    pub(crate) fn put(
+        &self,
+        name: &Name,
+        session: &str,
+        mut assignments: Vec<Assignment>,
+        stays: impl Fn(&JobId) -> bool,
+    ) {
         self.with(|inner| {
-            let Some(own) = inner.boxes.get_mut(name) else { return };
+            let Some(own) = inner.boxes.get_mut(name).filter(|own| own.session == session) else { return };
             let before = own.assignments.iter().flatten();
             assignments.extend(before.filter(|assignment| stays(&assignment.job)).cloned());
             if own.assignments.as_ref() == Some(&assignments) {

@@ -92,6 +92,7 @@ pub(super) async fn report(
     let answer = async {
         let (peer, report) = read::<Report>(request, MAX_REPORT).await?;
         let job = super::ledger::job(of)?;
+        dispatch.present(&peer.name, &report.fence)?;
         let seat = dispatch.ledger.seat(&peer.name, &job, &report.fence).await?;
         dispatch.meters.ensure(&dispatch.service, &job, &seat.job.record.id).await?;
         let (lines, exceptions) = dispatch.meters.admit(&job, &report);

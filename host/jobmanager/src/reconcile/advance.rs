@@ -80,7 +80,7 @@ fn step(job: &Job, view: &View<'_>, target: Option<&Placed>, next: &mut Executio
             (next.release, next.restarts) = (wanted.release, wanted.restarts);
             go(next, Trigger::Ready, now)
         }
-        State::Created if next.holds.is_none() => wait(job, next, target, now),
+        State::Created if next.holds.is_none() => wait(job, view, next, target),
         State::Created | State::Running | State::Reconciling => run(job, view, target, next),
         _ => None,
     }
@@ -95,7 +95,8 @@ fn begin_run(job: &Job, next: &mut Execution, now: UnixMillis) {
 }
 
 /// A job without tasks that waits for slots.
-fn wait(job: &Job, next: &mut Execution, target: Option<&Placed>, now: UnixMillis) -> Option<()> {
+fn wait(job: &Job, view: &View<'_>, next: &mut Execution, target: Option<&Placed>) -> Option<()> {
+    let now = view.now;
     if job.wanted.goal == Goal::Drain {
         // Nothing is in flight.
         next.reserved.clear();
@@ -108,7 +109,8 @@ fn wait(job: &Job, next: &mut Execution, target: Option<&Placed>, now: UnixMilli
         placed.lease.epoch = epoch;
         next.epoch = epoch;
         next.reserved = placed.slots.clone();
-        next.holds = Some(Holding { placed, phase: Phase::Live, since: now });
+        let sessions = view.sessions(&placed);
+        next.holds = Some(Holding { placed, phase: Phase::Live, since: now, sessions });
         next.last_ran = None;
     }
     Some(())
@@ -121,7 +123,7 @@ fn run(job: &Job, view: &View<'_>, target: Option<&Placed>, next: &mut Execution
     if holding.phase == Phase::Ending {
         return None;
     }
-    match listen(job, view, &holding.placed) {
+    match listen(job, view, &holding) {
         Tasks::Failed(failure) => return fail(next, failure, now),
         Tasks::Finished => return finish(job, view, next),
         // Nothing that is not urgent is done to a job that may or may not run.
@@ -168,11 +170,12 @@ fn finish(job: &Job, view: &View<'_>, next: &mut Execution) -> Option<()> {
 pub(super) fn is_said_to_have_finished(job: &Job, view: &View<'_>) -> bool {
     let live = job.execution.holds.as_ref().filter(|holding| holding.phase == Phase::Live);
     let drains = job.wanted.goal == Goal::Drain;
-    !drains && live.is_some_and(|holding| matches!(listen(job, view, &holding.placed), Tasks::Finished))
+    !drains && live.is_some_and(|holding| matches!(listen(job, view, holding), Tasks::Finished))
 }
 
 /// What the tasks under the present lease say.
-fn listen(job: &Job, view: &View<'_>, placed: &Placed) -> Tasks {
+fn listen(job: &Job, view: &View<'_>, holding: &Holding) -> Tasks {
+    let placed = &holding.placed;
     let (mut starting, mut running, mut silent) = (false, false, false);
     for (name, slots) in &placed.slots {
         match view.contact(name) {
@@ -188,6 +191,11 @@ fn listen(job: &Job, view: &View<'_>, placed: &Placed) -> Tasks {
             Contact::Good if view.is_unheard(name) && view.task(name, &job.id).is_none() => {
                 silent = true;
                 continue;
+            }
+            // Whatever runs there: it is not what this lease was given to.
+            Contact::Good if view.is_another(name, holding) => {
+                let cause = format!("TaskManager {name} has started anew since it was given its tasks");
+                return Tasks::Failed(Failure::new(code::TASKMANAGER_LOST, cause, false, view.now));
             }
             Contact::Good => {}
         }

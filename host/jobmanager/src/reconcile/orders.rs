@@ -4,7 +4,7 @@
 //! told nothing: from then on its tasks live no longer than [`View::lease_end`] says, whatever becomes of it.
 
 use super::{Execution, Facts, Holding, Job, Observed, Order, Phase, Settings, Status, Step, Task};
-use lockgate_core::placement::{Availability, JobId, Lease, TaskManager};
+use lockgate_core::placement::{Availability, JobId, Lease, Placed, TaskManager};
 use lockgate_core::{Name, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,6 +74,18 @@ impl<'a> View<'a> {
         self.facts.taskmanagers.get(name).map_or(self.facts.started, |seen| seen.heard)
     }
 
+    /// The sessions of the TaskManagers that a job is placed on.
+    pub(super) fn sessions(&self, placed: &Placed) -> BTreeMap<Name, String> {
+        let session = |name: &Name| Some((name.clone(), self.facts.taskmanagers.get(name)?.session.clone()));
+        placed.slots.keys().filter_map(session).filter(|(_, session)| !session.is_empty()).collect()
+    }
+
+    /// Whether another process of a TaskManager was heard of than the one that a lease was given to.
+    pub(super) fn is_another(&self, name: &Name, holding: &Holding) -> bool {
+        let now = self.facts.taskmanagers.get(name).map(|seen| &seen.session).filter(|session| !session.is_empty());
+        now.zip(holding.sessions.get(name)).is_some_and(|(now, given)| now != given)
+    }
+
     /// What a TaskManager says of a job.
     pub(super) fn task(&self, name: &Name, job: &JobId) -> Option<&'a Task> {
         self.tasks.get(&(name, job)).copied()
@@ -133,7 +145,9 @@ impl<'a> View<'a> {
         let mut orders: BTreeMap<&Name, Vec<Order>> = BTreeMap::new();
         for job in jobs {
             let Some(holding) = &job.execution.holds else { continue };
-            for (name, slots) in &holding.placed.slots {
+            // What was given to another process is not for this one to run; that it ended everybody may say.
+            let told = |name: &Name| holding.phase == Phase::Ending || !self.is_another(name, holding);
+            for (name, slots) in holding.placed.slots.iter().filter(|(name, _)| told(name)) {
                 orders.entry(name).or_default().push(self.order(job, &job.execution, holding, *slots));
             }
         }

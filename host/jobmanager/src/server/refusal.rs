@@ -170,6 +170,7 @@ pub fn status(code: Code) -> StatusCode {
         | code::NAME_TAKEN
         | code::NO_PLANE
         | code::FENCED
+        | code::SESSION_REPLACED
         | code::LEDGER_CONFLICT
         | code::LEDGER_FULL
         | code::INPUT_CHANGED => StatusCode::CONFLICT,

@@ -208,6 +208,7 @@ impl Service {
             joined_by: id.to_owned(),
             state,
             certificates: vec![Issued { digest: issued.digest, expires: issued.expires }],
+            sessions: Vec::new(),
         };
         let mut change = Change::default();
         change.remove(token_place, token.revision);

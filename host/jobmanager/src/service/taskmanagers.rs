@@ -7,7 +7,7 @@ use crate::access::{Action, Resource};
 use crate::audit::{Event, NOBODY, Outcome};
 use crate::config;
 use crate::fair_use::Source;
-use crate::model::taskmanager::{Issued, MAX_CERTIFICATES, State, TaskManager};
+use crate::model::taskmanager::{Issued, MAX_CERTIFICATES, MAX_SESSIONS, State, TaskManager};
 use crate::model::{Kept, keys};
 use crate::plane::{About, Authority, Identity, PublicKey};
 use crate::reconcile::Observed;
@@ -249,6 +249,28 @@ impl Service {
                 Ok(issued.certificate)
             })
             .await
+    }
+
+    /// Has a session have the place of its TaskManager, if it never had it before; the record with all that are remembered.
+    ///
+    /// # Errors
+    /// `LG1401` if the TaskManager has no place any more, `LG12nn` if it could not be written.
+    pub(crate) async fn register_session(&self, name: &Name, session: &str) -> Result<Kept<TaskManager>> {
+        let work = || async {
+            let place = keys::taskmanager(name);
+            let gone = || Error::new(code::PLANE_REFUSED, format!("TaskManager {name} has no place any more"));
+            let mut kept = self.records.get::<TaskManager>(&place).await?.ok_or_else(gone)?;
+            if kept.record.sessions.iter().any(|known| known == session) {
+                return Ok(kept);
+            }
+            kept.record.sessions.insert(0, session.to_owned());
+            kept.record.sessions.truncate(MAX_SESSIONS);
+            let mut change = Change::default();
+            change.replace(place, kept.revision, &kept.record)?;
+            kept.revision = self.records.commit(change).await?;
+            Ok(kept)
+        };
+        self.records.attempt(work).await
     }
 
     /// Records that somebody was refused on the plane, unless that tells of this machine.

@@ -119,7 +119,12 @@ impl Talk {
             }
             Err(error) => {
                 // Once for each trouble, not for each time.
-                if self.trouble.as_ref().is_none_or(|before| before.code() != error.code()) {
+                let is_new = self.trouble.as_ref().is_none_or(|before| before.code() != error.code());
+                if error.code() == code::SESSION_REPLACED {
+                    if is_new {
+                        agent.replaced(&error);
+                    }
+                } else if is_new {
                     tracing::warn!(%error, "no orders of the JobManager; what runs goes on until its leases are over");
                 }
                 (self.answered, self.trouble) = (false, Some(error));

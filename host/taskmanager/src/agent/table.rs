@@ -260,6 +260,15 @@ impl Table {
         self.tasks.values_mut().for_each(|entry| entry.end(&Why::Leaving));
     }
 
+    /// Ends everything and forgets what was ordered, as if nothing were named any more.
+    pub fn give_up(&mut self) {
+        self.tasks.retain(|_, entry| {
+            entry.named = false;
+            entry.end(&Why::Ordered);
+            entry.run.is_some()
+        });
+    }
+
     /// Whether nothing runs.
     pub fn idle(&self) -> bool {
         self.tasks.values().all(|entry| entry.run.is_none())

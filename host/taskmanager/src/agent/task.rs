@@ -9,7 +9,7 @@ use super::told::Told;
 use crate::job::{self, Events, Kept, RunOptions, Share};
 use lockgate_core::Error;
 use lockgate_core::error::code;
-use lockgate_core::plane::{Assignment, Fence};
+use lockgate_core::plane::Assignment;
 use lockgate_core::verify::Reliance;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) async fn run(agent: Arc<Agent>, start: Start) {
             tracing::warn!(tenant = %job.tenant, job = %job.name, code = %error.code(), %error, "failed");
         }
     }
-    let fence = Fence { id: id.clone(), epoch };
+    let fence = agent.fence(&id, epoch);
     // What is not taken by then is lost: it decides nothing, and others wait for these slots.
     let telling = async { while told.once(&agent.admitter.plane, &job, &fence).await {} };
     if tokio::time::timeout(LAST_WORDS, telling).await.is_err() {
@@ -59,7 +59,7 @@ async fn attempt(agent: &Arc<Agent>, start: &Start, told: &Arc<Told>) -> Outcome
     start.figures.of(&prepared.plan);
     told.of(&prepared.plan);
     agent.running(job, id, *epoch);
-    let fence = Fence { id: id.clone(), epoch: *epoch };
+    let fence = agent.fence(id, *epoch);
     let record = Record::new(Arc::clone(&agent.admitter.plane), job.clone());
     let (figures, lines) = (Arc::clone(&start.figures), Arc::clone(told));
     let events = Events::new(move |event| {

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted_and_not_waited_for() {
         let told = Told::default();
-        let fence = Fence { id: "x".into(), epoch: 1 };
+        let fence = Fence { id: "x".into(), epoch: 1, session: String::new() };
         let lines = (0..MAX_WAITING + 7).map(|n| line(&n.to_string())).collect();
         told.take(&Event::Log { slot: 0, lines });
         let first = told.next(&fence).unwrap();

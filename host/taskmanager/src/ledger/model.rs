@@ -73,7 +73,7 @@ impl Model {
         record.epoch += 1;
         record.claims.clear();
         record.splits.values_mut().for_each(|entry| entry.holder = None);
-        Fence { id: "job".into(), epoch: record.epoch }
+        Fence { id: "job".into(), epoch: record.epoch, session: String::new() }
     }
 
     /// Commits so far.

@@ -150,7 +150,7 @@ async fn only_who_is_revoked_or_lost_is_removed() {
     let offer =
         TaskManager { name: name("tm-1"), state: Availability::Active, slots: 1, memory: 1, volumes: BTreeSet::new() };
     let now = UnixMillis::from(site.world.now());
-    let observed = Observed { offer, heard: now, told: now, tasks: Vec::new() };
+    let observed = Observed { offer, heard: now, told: now, tasks: Vec::new(), session: String::new() };
     service.fleet().update(&name("tm-1"), |seen| *seen = Some(observed));
     assert_eq!(remove().await.unwrap_err().code(), code::WRONG_STATE);
     site.world.pass(59);

@@ -73,11 +73,7 @@ fn apply(world: &mut World, event: &Event) {
         Event::Heartbeat(at) => world.heartbeat(&machine(at)),
         Event::Work(at) => world.work(&machine(at)),
         Event::Cut(at, cut) => world.machines.get_mut(&machine(at)).unwrap().cut = *cut,
-        Event::Crash(at) => {
-            let machine = world.machines.get_mut(&machine(at)).unwrap();
-            machine.tasks.clear();
-            machine.inbox.clear();
-        }
+        Event::Crash(at) => world.machines.get_mut(&machine(at)).unwrap().crash(),
         Event::Drain(at, drain) => {
             let seen = world.facts.taskmanagers.get_mut(&machine(at)).unwrap();
             seen.offer.state = if *drain { Availability::Draining } else { Availability::Active };

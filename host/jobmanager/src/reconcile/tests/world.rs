@@ -41,6 +41,22 @@ pub struct Machine {
     pub tasks: BTreeMap<JobId, Task>,
     pub inbox: VecDeque<Vec<Order>>,
     pub cut: bool,
+    /// How often its process has started anew.
+    pub starts: u32,
+}
+
+/// What a process calls itself that has started anew so often.
+fn session(starts: u32) -> String {
+    format!("{starts:032x}")
+}
+
+impl Machine {
+    /// Its process dies and starts: it knows nothing of what it was told.
+    pub fn crash(&mut self) {
+        self.tasks.clear();
+        self.inbox.clear();
+        self.starts += 1;
+    }
 }
 
 #[derive(Clone)]
@@ -69,7 +85,7 @@ impl World {
                 memory: 100,
                 volumes: BTreeSet::new(),
             };
-            (name(text), Observed { offer, heard: now, told: now, tasks: Vec::new() })
+            (name(text), Observed { offer, heard: now, told: now, tasks: Vec::new(), session: session(0) })
         };
         let mut settings = Settings::default();
         settings.rules.patience = Duration::from_secs(36_000);
@@ -198,6 +214,7 @@ impl World {
         if !machine.cut {
             let seen = self.facts.taskmanagers.get_mut(name).unwrap();
             (seen.heard, seen.tasks) = (self.now, machine.tasks.values().cloned().collect());
+            seen.session = session(machine.starts);
         }
     }
 

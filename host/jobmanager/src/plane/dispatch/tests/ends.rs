@@ -14,7 +14,8 @@ impl Cluster {
         message: impl Fn(Fence) -> serde_json::Value,
     ) -> T {
         let job = self.job("late").await;
-        let fence = Fence { id: job.id, epoch: job.execution.epoch };
+        let session = of.heartbeat.session.clone();
+        let fence = Fence { id: job.id, epoch: job.execution.epoch, session };
         let path = format!("/plane/v1/tenants/acme/jobs/late/{what}");
         send(self.router(), &of.name, &path, Some(&message(fence))).await.unwrap()
     }

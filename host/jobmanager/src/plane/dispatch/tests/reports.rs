@@ -14,7 +14,7 @@ fn report(job: &Job, lines: usize) -> Report {
         operator: Some(name("score")),
         samples: vec![sample; 20],
     };
-    let fence = Fence { id: job.id.clone(), epoch };
+    let fence = Fence { id: job.id.clone(), epoch, session: "0123456789abcdef".repeat(2) };
     Report { fence, lines: (0..lines).map(line).collect(), dropped: 3, exceptions: vec![exception] }
 }
 
