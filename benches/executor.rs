@@ -44,7 +44,8 @@ pub fn measure(report: &Report) -> Result<()> {
         return Ok(());
     }
     let executor = executors(1)?.of(&"benches".parse()?)?;
-    let plan = Plan { nodes: Vec::new(), limits: Limits::default(), batch_rows: 1, checkpoint_interval: 1_000 };
+    let plan =
+        Plan { nodes: Vec::new(), limits: Limits::default(), batch_rows: 1, checkpoint_interval: 1_000, samples: 0 };
     let (tenant, job, components) = ("benches".parse()?, JOB.parse()?, BTreeMap::new());
     let assignment = Assignment { run: 1, slots: 1, tenant, job, clock: 0, plan, components };
     let task = Task::Job(Box::new(assignment)).encode()?;

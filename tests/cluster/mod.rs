@@ -251,6 +251,40 @@ fn whoever_was_away_until_its_certificate_expired_says_so_and_joins_again() {
 }
 
 /// What is to end waits for its commit to be answered, which does not come: whoever cannot wait says so once more.
+/// Rows are data: they leave the TaskManager if its tenant's signers let them, and are for who may read dead letters.
+#[test]
+fn rows_that_failed_are_shown_to_whom_they_are_for_and_only_if_that_is_signed() {
+    for signed in [true, false] {
+        let job = if signed { "shown" } else { "hidden" };
+        let manifest = manifest(job, 1);
+        let manifest = match signed {
+            true => manifest.replace("batch-rows = 20", "batch-rows = 20\nsample-failed-rows = 3"),
+            false => manifest,
+        };
+        let mut cluster = Cluster::start(&manifest, "");
+        cluster.write_rows("rows.json", [1, 7, 13_007, 7, 7, 7, 7]);
+        cluster.join("tm-1", "slots = 1");
+        let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+        cluster.await_state(&job, "FINISHED");
+        assert!(!cluster.rows(&format!("{job}-dead")).is_empty(), "nothing failed");
+        let (admin, deployer) = (cluster.exceptions(&job, true), cluster.exceptions(&job, false));
+        for exceptions in [&admin, &deployer] {
+            assert_eq!(exceptions["items"].as_array().unwrap().len(), usize::from(signed), "{exceptions:#}");
+        }
+        if signed {
+            let samples = admin["items"][0]["samples"].as_array().unwrap();
+            assert_eq!(samples.len(), 3, "{admin:#}");
+            assert_eq!((&samples[0]["record"], &samples[0]["value"]), (&1.into(), &"{\"x\":7}".into()), "{admin:#}");
+            // Who may not read them learns that they are there, and none of what is in them.
+            assert_eq!(deployer["items"][0]["code"], admin["items"][0]["code"]);
+            assert_eq!(deployer["items"][0].get("samples"), None, "{deployer:#}");
+            let text = deployer.to_string();
+            let message = samples[0]["message"].as_str().unwrap();
+            assert!(!text.contains(message) && !text.contains("rows.json"), "{text}");
+        }
+    }
+}
+
 #[test]
 fn a_second_signal_ends_a_taskmanager_at_once() {
     for signal in [Signal::TERM, Signal::INT] {

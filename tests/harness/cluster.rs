@@ -285,6 +285,16 @@ impl Cluster {
         answer.json()
     }
 
+    /// The job's exceptions, as the tenant's administrator sees them or as a deployer does.
+    pub fn exceptions(&self, name: &str, administrator: bool) -> Value {
+        let token = if administrator { &self.admin } else { &self.deployer };
+        let bearer = format!("Bearer {token}");
+        let path = format!("GET /api/v1/tenants/{TENANT}/jobs/{name}/exceptions");
+        let answer = self.client.ask(&request(&path, &[("authorization", &bearer)], b""));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
     /// Waits until the job is as `wanted` says.
     pub fn await_job(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();

@@ -83,6 +83,8 @@ impl Progress {
             }
             Event::Restarted { error } => self.0.line(&format!("the executor died and is started again: {error}")),
             Event::Log { lines, .. } => lines.iter().for_each(|line| self.0.log(line)),
+            // Whoever runs a job here has its dead letters here.
+            Event::Failed { .. } => {}
         }
     }
 }

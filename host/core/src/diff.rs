@@ -31,6 +31,8 @@ pub struct Diff {
     pub parallelism: Option<(Parallelism, Parallelism)>,
     /// When the job is started again after a failure, before and after, if that changes.
     pub restart: Option<(String, String)>,
+    /// How many rows that failed a JobManager is shown at once, before and after, if that changes.
+    pub samples: Option<(u32, u32)>,
     /// The version before and after.
     pub version: (u64, u64),
 }
@@ -92,6 +94,7 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
     let only = |a: &[Touch], b: &[Touch]| a.iter().filter(|touch| !b.contains(touch)).cloned().collect();
     let limits = Limits::with(&old.limits).entries().into_iter().zip(Limits::with(&new.limits).entries());
     let (range, new_range) = (old.job.parallelism, new.job.parallelism);
+    let samples = [old, new].map(|manifest| manifest.job.sample_failed_rows.unwrap_or_default());
     Diff {
         touches: only(&after, &before),
         dropped: only(&before, &after),
@@ -105,6 +108,7 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
         parameters: Changes::of(&old.parameters.iter().collect(), &new.parameters.iter().collect()),
         parallelism: (range != new_range).then_some((range, new_range)),
         restart: Some((restarts(old), restarts(new))).filter(|(old, new)| old != new),
+        samples: Some(samples.into()).filter(|(old, new)| old != new),
         version: (old.job.version, new.job.version),
     }
 }
@@ -138,6 +142,9 @@ impl Diff {
         if let Some((old, new)) = self.parallelism {
             lines.push(format!("changes the parallelism from {} to {}", range(old), range(new)));
         }
+        if let Some((_, new)) = self.samples {
+            lines.push(shown_rows(new));
+        }
         if let Some((old, new)) = &self.restart {
             lines.push(format!("restarts after a failure: {new} (before: {old})"));
         }
@@ -167,6 +174,7 @@ pub fn capabilities(manifest: &Manifest, imports: &BTreeMap<Name, Vec<String>>) 
     lines.push(format!("runs on {}", range(manifest.job.parallelism)));
     lines.extend(manifest.parameters.iter().map(|(name, parameter)| settable(name, parameter)));
     lines.push(failures(manifest));
+    lines.extend(manifest.job.sample_failed_rows.map(shown_rows));
     lines.push(format!("restarts after a failure: {}", restarts(manifest)));
     lines
 }
@@ -227,6 +235,14 @@ fn settable(name: &Name, parameter: &Parameter) -> String {
         bounds += &format!(", at most {} long", human::bytes(length.into()));
     }
     format!("whoever submits the job may set {name} ({bounds})")
+}
+
+fn shown_rows(samples: u32) -> String {
+    match samples {
+        0 => "shows a JobManager no row that fails".into(),
+        1 => "shows a JobManager a row that fails, from time to time".into(),
+        _ => format!("shows a JobManager up to {samples} rows that fail, from time to time"),
+    }
 }
 
 fn failures(manifest: &Manifest) -> String {
@@ -290,7 +306,7 @@ mod tests {
     fn an_upgrade_shows_what_it_newly_touches() {
         let new = OLD
             .replace("2013/*", "*/*")
-            .replace("version = 1", "version = 2\nparallelism = 4")
+            .replace("version = 1", "version = 2\nparallelism = 4\nsample-failed-rows = 5")
             .replace("score\"\n", "rate\"\n")
             + "[restart]\nstrategy = \"none\"\n[limits]\nmemory = \"1 GiB\"\ndeadline = \"1 s\"\n[component.more]\n[sink.copy]\ninput = \"flights\"\nconnector = \"file\"\nvolume = \"results\"\npath = \"copy/\"\n";
         let lines = diff(&manifest(OLD), &manifest(&new)).lines();
@@ -303,6 +319,7 @@ mod tests {
                 "raises limit memory from 64 MiB to 1 GiB",
                 "lowers limit deadline from 10 s to 1 s",
                 "changes the parallelism from 1 slot to 4 slots",
+                "shows a JobManager up to 5 rows that fail, from time to time",
                 "restarts after a failure: none (before: without end, after 1 s to 1 min)",
                 "adds component more",
                 "adds node copy",

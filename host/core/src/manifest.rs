@@ -91,6 +91,10 @@ pub struct Job {
     /// Rows in a full batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_rows: Option<u32>,
+    /// How many rows that failed the JobManager is shown at once, and so whoever may read dead letters there; none if nothing
+    /// is said. Rows are data: only the tenant's signers let them leave the TaskManager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_failed_rows: Option<u32>,
 }
 
 /// The range of a job's parallelism: how many slots may share its splits.

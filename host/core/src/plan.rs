@@ -22,11 +22,16 @@ pub struct Plan {
     pub batch_rows: u32,
     /// Milliseconds between commits.
     pub checkpoint_interval: u64,
+    /// How many rows that failed a commit tells of, at most [`Plan::MAX_SAMPLES`]: of those that it sends to dead letters.
+    #[serde(default)]
+    pub samples: u32,
 }
 
 impl Plan {
     /// The most rows in a batch.
     pub const MAX_BATCH_ROWS: u32 = 65_536;
+    /// The most rows that failed of which a commit tells.
+    pub const MAX_SAMPLES: u32 = 10;
     /// The most nodes in a graph.
     pub const MAX_NODES: usize = 256;
     /// The most columns in a schema.

@@ -88,6 +88,7 @@ impl Planner {
             limits: Limits::with(&manifest.limits),
             batch_rows,
             checkpoint_interval: manifest.job.checkpoint_interval_ms.unwrap_or(CHECKPOINT_INTERVAL),
+            samples: manifest.job.sample_failed_rows.unwrap_or_default(),
         };
         prune::prune(&mut plan);
         Ok(plan)

@@ -9,7 +9,7 @@ mod prepare;
 
 pub(crate) use desk::Desk;
 
-use crate::dead_letter::{DeadLetters, Letter};
+use crate::dead_letter::{DeadLetters, Letter, Sample, Samples};
 use crate::function::Cursor;
 use crate::{BadRecord, Decoded, Deliver, Tracked, Udf};
 use arrow_array::{RecordBatch, RecordBatchOptions};
@@ -43,6 +43,7 @@ pub struct Chain {
     plan: Arc<Plan>,
     operators: Vec<Operator>,
     letters: BTreeMap<usize, DeadLetters>,
+    samples: Samples,
     counters: Vec<Counters>,
 }
 
@@ -62,7 +63,8 @@ impl Chain {
     pub fn new(plan: Arc<Plan>) -> Result<Self> {
         let operators = prepare::operators(&plan)?;
         let counters = vec![Counters::default(); operators.len()];
-        Ok(Self { plan, operators, letters: BTreeMap::new(), counters })
+        let samples = Samples::new(plan.samples);
+        Ok(Self { plan, operators, letters: BTreeMap::new(), samples, counters })
     }
 
     /// Runs a batch from the source at index `source`, read from the split `split` of it, to all sinks.
@@ -80,8 +82,8 @@ impl Chain {
         udf: &mut dyn Udf,
         out: &mut dyn Deliver,
     ) -> Result<()> {
-        let Self { plan, operators, letters, counters } = self;
-        let mut desk = Desk { letters, counters, out };
+        let Self { plan, operators, letters, samples, counters } = self;
+        let mut desk = Desk { letters, samples, counters, out };
         let name = plan.nodes.get(source).map(|node| node.name.as_str()).unwrap_or_default();
         let split = format!("{name}/{split}");
         let Some(Operator { kind: Kind::Source { shape, on_error }, .. }) = operators.get(source) else {
@@ -140,6 +142,11 @@ impl Chain {
             }
         }
         desk.flush()
+    }
+
+    /// The first of the rows that went to dead letters since this was last asked, as many as the plan says.
+    pub fn take_samples(&mut self) -> Vec<Sample> {
+        self.samples.take()
     }
 
     /// What each node has done so far, in the order of the plan's nodes.

@@ -46,6 +46,56 @@ pub struct Letter<'a> {
     pub input: &'a str,
 }
 
+/// A letter of which is told beside the sink: who reads it there may not be who reads the sink. Its texts are bounded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// The node where it failed.
+    pub node: String,
+    /// The split, with its source's name.
+    pub split: String,
+    /// The record in the split.
+    pub row: u64,
+    /// Why.
+    pub code: Code,
+    /// Why, in words.
+    pub message: String,
+    /// The beginning of the record.
+    pub input: String,
+}
+
+/// The most bytes of a sample's texts, each.
+const MAX_SAMPLE_TEXT: usize = 1_024;
+
+/// The first letters since it was last asked, as many as the plan says.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    most: usize,
+    held: Vec<Sample>,
+}
+
+impl Samples {
+    /// None yet, and never more than so many.
+    pub(crate) fn new(most: u32) -> Self {
+        Self { most: most as usize, held: Vec::new() }
+    }
+
+    /// Keeps a letter, if there is room.
+    pub(crate) fn keep(&mut self, letter: &Letter<'_>) {
+        if self.held.len() >= self.most {
+            return;
+        }
+        let text = |text: &str| truncate(text, MAX_SAMPLE_TEXT).to_owned();
+        let Letter { node, split, row, code, message, input, .. } = *letter;
+        let (node, split) = (node.to_owned(), text(split));
+        self.held.push(Sample { node, split, row, code, message: text(message), input: text(input) });
+    }
+
+    /// What was kept; then there is room again.
+    pub(crate) fn take(&mut self) -> Vec<Sample> {
+        std::mem::take(&mut self.held)
+    }
+}
+
 /// Collects letters for one sink.
 #[derive(Debug)]
 pub struct DeadLetters {

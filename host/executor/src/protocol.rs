@@ -20,7 +20,9 @@
 
 pub mod payload;
 
-pub use payload::{Commit, End, Failed, FunctionUsage, LogLine, NodeUsage, Outcome, SplitGrant, SplitPosition, Usage};
+pub use payload::{
+    Commit, End, Failed, FailedRow, FunctionUsage, LogLine, NodeUsage, Outcome, SplitGrant, SplitPosition, Usage,
+};
 
 use lockgate_core::error::{Code, code};
 use lockgate_core::{Error, Result};

@@ -13,15 +13,17 @@ use crate::assignment::{self, Assignment, Task};
 use crate::link::SlotLink;
 use crate::port::Port;
 use crate::protocol::{
-    ASSIGNMENT, Commit, End, Failed, NodeUsage, REGION_BYTES, SplitGrant, SplitPosition, Usage, Verb, payload,
+    ASSIGNMENT, Commit, End, Failed, FailedRow, NodeUsage, REGION_BYTES, SplitGrant, SplitPosition, Usage, Verb,
+    payload,
 };
 use crate::shared::{Control, Run, Shared};
 use functions::{Functions, Lines, send_logs};
 use input::Reading;
 use lockgate_core::error::code;
 use lockgate_core::plan::{Nexmark, NexmarkTable, NodeKind, Plan, Source, SourceConnector};
-use lockgate_core::{Error, Result};
+use lockgate_core::{Error, Name, Result};
 use lockgate_dataflow::chain::{Counters, delivered};
+use lockgate_dataflow::dead_letter::Sample;
 use lockgate_dataflow::{Chain, Decoder, Nexmark as NexmarkDecoder, decoder};
 use rustix::time::{ClockId, clock_gettime};
 use sinks::Sinks;
@@ -233,7 +235,8 @@ impl<'a> Slot<'a> {
             return Ok(());
         }
         self.sinks.finish(port)?;
-        port.call_with(Verb::Commit { epoch }, &Commit { splits, usage: self.usage() }).map(|_| ())
+        let samples = self.chain.take_samples().into_iter().filter_map(failed_row).collect();
+        port.call_with(Verb::Commit { epoch }, &Commit { splits, usage: self.usage(), samples }).map(|_| ())
     }
 
     fn usage(&self) -> Usage {
@@ -255,6 +258,12 @@ fn cpu_time() -> u64 {
 fn node_usage(counters: &Counters) -> NodeUsage {
     let Counters { rows_in, rows_out, failed, dead_lettered, batches } = *counters;
     NodeUsage { rows_in, rows_out, failed, dead: dead_lettered, batches }
+}
+
+/// A sample as it crosses. Nodes have names, or else nothing is said of them.
+fn failed_row(sample: Sample) -> Option<FailedRow> {
+    let Sample { node, split, row, code, message, input } = sample;
+    Some(FailedRow { node: Name::new(&node).ok()?, split, row, code: code.number(), message, input })
 }
 
 fn position(grant: &SplitGrant, position: Vec<u8>, finished: bool) -> SplitPosition {

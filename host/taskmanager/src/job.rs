@@ -22,7 +22,7 @@ use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::{Error, Result};
 use lockgate_executor::jail::Walls;
-use lockgate_executor::protocol::{LogLine, Usage};
+use lockgate_executor::protocol::{FailedRow, LogLine, Usage};
 use lockgate_executor::{Assignment, ComponentGrant, Executor, Executors, Task};
 use serve::{Service, Stopped};
 use std::collections::{BTreeMap, VecDeque};
@@ -102,6 +102,13 @@ pub enum Event {
         usage: Usage,
         /// As in [`Event::Usage`].
         waited: Duration,
+    },
+    /// Rows that failed and went to dead letters that are durable: a few of them, where the plan lets them be told of.
+    Failed {
+        /// The slot.
+        slot: u32,
+        /// The rows.
+        rows: Vec<FailedRow>,
     },
     /// The operator lets executors run without walls that are missing here.
     WallsMissing {

@@ -81,6 +81,10 @@ impl Manifest {
                 "8,192 is a good size",
             );
         }
+        if let Some(rows) = self.job.sample_failed_rows.filter(|rows| *rows > Plan::MAX_SAMPLES) {
+            let cause = format!("{rows} rows that failed are to be shown at once, at most {} are", Plan::MAX_SAMPLES);
+            refuse(cause, "write `sample-failed-rows = 3`, or leave it out: then no row leaves the TaskManager");
+        }
     }
 
     fn check_limits(&self, errors: &mut Vec<Error>) {

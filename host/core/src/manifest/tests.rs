@@ -232,6 +232,7 @@ fn each_bound_has_its_code() {
         ("\"10 s\"", "\"2 d\"", code::VALUE_OUT_OF_RANGE),
         ("version = 3", "version = 3\nbatch-rows = 0", code::VALUE_OUT_OF_RANGE),
         ("version = 3", "version = 3\nbatch-rows = 65_537", code::VALUE_OUT_OF_RANGE),
+        ("version = 3", "version = 3\nsample-failed-rows = 11", code::VALUE_OUT_OF_RANGE),
         ("64 MiB", "63 KiB", code::LIMIT_TOO_LOW),
         ("\"500 ms\"", "\"0 s\"", code::LIMIT_TOO_LOW),
         ("name = \"x\"", "\"a=b\" = \"x\"", code::INVALID_SETTING),

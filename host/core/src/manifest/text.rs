@@ -97,8 +97,10 @@ fn job(section: Section<'_, '_>) -> Option<Job> {
     let checkpoint_interval_ms =
         section.read("checkpoint-interval", |value| duration(value.get_ref(), "checkpoint-interval"));
     let batch_rows = section.integer("batch-rows");
+    let sample_failed_rows = section.integer("sample-failed-rows");
     section.finish();
-    Some(Job { tenant: tenant?, name: name?, version: version?, parallelism, checkpoint_interval_ms, batch_rows })
+    let (tenant, name, version) = (tenant?, name?, version?);
+    Some(Job { tenant, name, version, parallelism, checkpoint_interval_ms, batch_rows, sample_failed_rows })
 }
 
 fn parallelism(section: &Section<'_, '_>) -> Option<Parallelism> {

@@ -2,13 +2,14 @@
 
 use super::Counters;
 use crate::Deliver;
-use crate::dead_letter::{DeadLetters, Letter};
+use crate::dead_letter::{DeadLetters, Letter, Samples};
 use lockgate_core::error::Result;
 use std::collections::BTreeMap;
 
 /// Collects dead letters by sink and passes them on in batches.
 pub(crate) struct Desk<'a> {
     pub(super) letters: &'a mut BTreeMap<usize, DeadLetters>,
+    pub(super) samples: &'a mut Samples,
     pub(super) counters: &'a mut [Counters],
     pub(super) out: &'a mut dyn Deliver,
 }
@@ -26,6 +27,7 @@ impl Desk<'_> {
     /// # Errors
     /// When the sink refuses the letters so far.
     pub(crate) fn send(&mut self, sink: usize, letter: &Letter<'_>) -> Result<()> {
+        self.samples.keep(letter);
         let full = self.letters.entry(sink).or_default().push(letter);
         if full { self.deliver(sink) } else { Ok(()) }
     }

@@ -160,7 +160,7 @@ fn limits() -> Limits {
 }
 
 fn chain(nodes: Vec<Node>, batch_rows: u32) -> Chain {
-    Chain::new(Arc::new(Plan { nodes, limits: limits(), batch_rows, checkpoint_interval: 1000 })).unwrap()
+    Chain::new(Arc::new(Plan { nodes, limits: limits(), batch_rows, checkpoint_interval: 1000, samples: 0 })).unwrap()
 }
 
 /// Records from `first` on with these values of `n`.

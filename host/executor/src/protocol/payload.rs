@@ -5,7 +5,7 @@ use lockgate_core::error::code;
 use lockgate_core::plan::{NodeKind, Plan};
 use lockgate_core::text::tame;
 use lockgate_core::types::{Field, FunctionDescription};
-use lockgate_core::{Error, Result};
+use lockgate_core::{Error, Name, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,53 @@ pub struct Commit {
     pub splits: Vec<SplitPosition>,
     /// Counters up to this commit.
     pub usage: Usage,
+    /// Some of the rows that it sends to dead letters, as many as the plan says ([`FailedRow::checked`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<FailedRow>,
+}
+
+/// A row that failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailedRow {
+    /// The node's name.
+    pub node: Name,
+    /// The split, with its source's name.
+    pub split: String,
+    /// The record in the split.
+    pub row: u64,
+    /// The number of the error's code.
+    pub code: u16,
+    /// Why, in words.
+    pub message: String,
+    /// The beginning of the record.
+    pub input: String,
+}
+
+/// The most bytes of each text of a failed row.
+const MAX_ROW_TEXT: usize = 1_024;
+
+impl FailedRow {
+    /// What a slot that runs `plan` said, its texts bounded and fit to be shown: whoever wrote them may be hostile.
+    ///
+    /// # Errors
+    /// `LG0902` if there are more than the plan lets it say, or of a node or a code that there is not.
+    pub fn checked(mut rows: Vec<Self>, plan: &Plan) -> Result<Vec<Self>> {
+        let most = plan.samples.min(Plan::MAX_SAMPLES) as usize;
+        let known = |row: &Self| {
+            let is_code = lockgate_core::Code::from_number(row.code).is_some();
+            is_code && plan.nodes.iter().any(|node| node.name == row.node)
+        };
+        if rows.len() > most || !rows.iter().all(known) {
+            return Err(Error::new(code::PROTOCOL_RANGE, "rows that failed of which the plan lets nobody tell"));
+        }
+        for row in &mut rows {
+            for text in [&mut row.split, &mut row.message, &mut row.input] {
+                *text = tame(text, MAX_ROW_TEXT);
+            }
+        }
+        Ok(rows)
+    }
 }
 
 /// Counters of a slot since it started; only ever rising.

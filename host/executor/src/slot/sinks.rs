@@ -152,7 +152,8 @@ mod tests {
         let (controls, mut port) = (slot.controls(), Port::new(slot));
         port.hello().unwrap();
         let control = Control::new(controls.clone());
-        let plan = Plan { nodes: vec![], limits: Limits::default(), batch_rows: 1, checkpoint_interval: 1_000 };
+        let plan =
+            Plan { nodes: vec![], limits: Limits::default(), batch_rows: 1, checkpoint_interval: 1_000, samples: 0 };
         let mut sinks = Sinks::new(&plan, 1);
         let column: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
         let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();

@@ -114,7 +114,7 @@ fn assignment(functions: u32) -> Assignment {
         nodes.push(Node { name: name(&format!("f{at}")), inputs: after(at), kind, outputs: output() });
     }
     nodes.push(Node { name: name("out"), inputs: after(functions), kind: NodeKind::Sink(sink), outputs: vec![] });
-    let plan = Plan { nodes, limits: Limits::default(), batch_rows: 2, checkpoint_interval: 0 };
+    let plan = Plan { nodes, limits: Limits::default(), batch_rows: 2, checkpoint_interval: 0, samples: 0 };
     Assignment {
         run: 1,
         slots: 3,

@@ -63,7 +63,7 @@ impl Figures {
                 inner.steps.restarts = inner.steps.restarts.saturating_add(1);
             }
             Event::Started { bytes, .. } => self.lock().bytes = *bytes,
-            Event::Log { .. } | Event::WallsMissing { .. } => {}
+            Event::Log { .. } | Event::Failed { .. } | Event::WallsMissing { .. } => {}
         }
     }
 
@@ -135,7 +135,7 @@ mod tests {
         let kinds = [("in", source()), ("f", NodeKind::Select(Vec::new())), ("out", sink), ("other", source())];
         let node = |(name, kind)| Node { name: Name::new(name).unwrap(), inputs: vec![], kind, outputs: vec![] };
         let nodes = kinds.into_iter().take(2 + sources).map(node).collect();
-        Plan { nodes, limits: Limits::default(), batch_rows: 1, checkpoint_interval: 0 }
+        Plan { nodes, limits: Limits::default(), batch_rows: 1, checkpoint_interval: 0, samples: 0 }
     }
 
     fn usage(rows: u64) -> Usage {

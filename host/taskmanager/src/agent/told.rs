@@ -3,14 +3,18 @@
 
 use super::client::{self, Plane, TIMES};
 use crate::job::Event;
+use lockgate_core::error::code;
 use lockgate_core::placement::JobId;
 use lockgate_core::plan::Plan;
-use lockgate_core::plane::{Fence, MAX_LINES, Report, ReportedException, ReportedLine, path};
-use lockgate_core::{Error, Name};
+use lockgate_core::plane::{
+    Fence, MAX_LINES, MAX_SAMPLES, Report, ReportedException, ReportedLine, ReportedSample, path,
+};
+use lockgate_core::{Code, Error, Name};
+use lockgate_executor::protocol::FailedRow;
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// The most lines that wait to be told.
@@ -19,6 +23,8 @@ const MAX_WAITING: usize = 1_000;
 const MAX_EXCEPTIONS: usize = 20;
 /// The most characters of a line and of a cause.
 const MAX_TEXT: usize = 4_000;
+/// How often rows that failed are told of, of one task: they are samples, and must not push out what else failed.
+const SAMPLING: Duration = Duration::from_secs(60);
 /// How long lines are gathered, and how long it is until a failed report is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -35,6 +41,8 @@ struct Waiting {
     lines: VecDeque<ReportedLine>,
     exceptions: VecDeque<ReportedException>,
     dropped: u64,
+    /// When rows that failed were last taken.
+    sampled: Option<Instant>,
 }
 
 impl Told {
@@ -59,11 +67,41 @@ impl Told {
                 }
             }
             Event::Restarted { error } => self.failed(error),
+            Event::Failed { rows, .. } => {
+                if !self.sample(rows) {
+                    return;
+                }
+            }
             Event::Started { .. } | Event::Usage { .. } | Event::Committed { .. } | Event::WallsMissing { .. } => {
                 return;
             }
         }
         self.more.notify_one();
+    }
+
+    /// Takes rows that failed, if none were taken for a while; whether they were. What they are of says nothing of them to who may not
+    /// read them: only the samples do.
+    fn sample(&self, rows: &[FailedRow]) -> bool {
+        let (mut waiting, now) = (self.lock(), Instant::now());
+        if waiting.sampled.is_some_and(|last| now.saturating_duration_since(last) < SAMPLING) {
+            return false;
+        }
+        waiting.sampled = Some(now);
+        let mut kinds: BTreeMap<(Name, u16), Vec<ReportedSample>> = BTreeMap::new();
+        for FailedRow { node, split, row, code, message, input } in rows.iter().take(MAX_SAMPLES) {
+            let (split, message, value) = (shown(split), shown(message), shown(input));
+            let sample = ReportedSample { split, record: *row, message, value };
+            kinds.entry((node.clone(), *code)).or_default().push(sample);
+        }
+        for ((node, number), samples) in kinds {
+            let code = Code::from_number(number).unwrap_or(code::INTERNAL).to_string();
+            let cause = "rows failed and went to the dead letters".to_owned();
+            waiting.exceptions.push_back(ReportedException { code, cause, operator: Some(node), samples });
+        }
+        while waiting.exceptions.len() > MAX_EXCEPTIONS {
+            waiting.exceptions.pop_front();
+        }
+        true
     }
 
     /// Takes a failure that the job goes on after, or ends with.
@@ -148,5 +186,30 @@ mod tests {
         assert_eq!(rest, MAX_WAITING - MAX_LINES);
         told.take(&Event::Log { slot: 0, lines: vec![line("a\u{1b}[2Jb\n")] });
         assert_eq!(told.next(&fence).unwrap().lines[0].text, "info: a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn rows_that_failed_are_told_of_a_few_at_a_time_and_never_by_their_cause() {
+        let (told, fence) = (Told::default(), Fence { id: "x".into(), epoch: 1, session: String::new() });
+        let row = |row| FailedRow {
+            node: Name::new("f").unwrap(),
+            split: "rows/a".into(),
+            row,
+            code: 601,
+            message: "secret-1\u{1b}[2J".into(),
+            input: format!("{{\"x\":\"secret-2{}\"}}", "y".repeat(MAX_TEXT)),
+        };
+        let rows: Vec<FailedRow> = (0..50).map(row).collect();
+        for _ in 0..3 {
+            told.take(&Event::Failed { slot: 0, rows: rows.clone() });
+        }
+        let report = told.next(&fence).unwrap();
+        assert_eq!(report.exceptions.len(), 1, "at most once in a while");
+        let exception = &report.exceptions[0];
+        assert_eq!((exception.code.as_str(), exception.samples.len()), ("LG0601", MAX_SAMPLES));
+        assert!(!exception.cause.contains("secret"), "{}", exception.cause);
+        let sample = &exception.samples[0];
+        assert_eq!((sample.message.as_str(), sample.value.chars().count()), ("secret-1\u{fffd}[2J", MAX_TEXT));
+        assert_eq!(told.next(&fence), None);
     }
 }

@@ -16,7 +16,7 @@ use lockgate_core::plan::Plan;
 use lockgate_core::{Error, Result};
 use lockgate_executor::SlotHandle;
 use lockgate_executor::protocol::{
-    ASSIGNMENT, Ask, Commit, End, LogLine, REGION_BYTES, SplitGrant, Usage, VERSION, Verb, payload,
+    ASSIGNMENT, Ask, Commit, End, FailedRow, LogLine, REGION_BYTES, SplitGrant, Usage, VERSION, Verb, payload,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -268,12 +268,13 @@ impl Served<'_> {
                 return Err(foreign(format!("a position of {length} bytes, at most {MAX_POSITION} are kept")));
             }
         }
+        let rows = FailedRow::checked(commit.samples, &self.service.plan)?;
         let epoch = self.committed + self.epoch;
         let mut prepared = Vec::new();
         for (at, writer) in &mut self.writers {
             prepared.extend(writer.prepare(epoch)?.map(|output| (*at, output)));
         }
-        let ready = Ready { epoch, splits: commit.splits, prepared };
+        let ready = Ready { epoch, splits: commit.splits, prepared, rows };
         let took = self.commits.add(ready, &commit.usage, self.waited)?;
         self.waited = self.waited.saturating_add(took);
         self.epoch += 1;

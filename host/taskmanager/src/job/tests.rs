@@ -63,7 +63,8 @@ impl World {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("data")).unwrap();
         let volumes = Volumes::open(&BTreeMap::from([(name("data"), root.path().join("data"))])).unwrap();
-        let plan = Arc::new(Plan { nodes, limits: Limits::default(), batch_rows: 2, checkpoint_interval: 0 });
+        let plan =
+            Arc::new(Plan { nodes, limits: Limits::default(), batch_rows: 2, checkpoint_interval: 0, samples: 0 });
         let (tenant, payload) = (name("acme"), Digest::of(b"payload"));
         let identity = Identity { tenant, name: name("late"), version: 1, payload, parameters: BTreeMap::new() };
         Self { root, volumes, job: Prepared { identity, plan, artefacts: BTreeMap::new() } }

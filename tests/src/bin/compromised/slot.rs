@@ -364,7 +364,7 @@ fn at(split: &SplitGrant, finished: bool) -> SplitPosition {
 }
 
 fn commit(splits: Vec<SplitPosition>) -> Commit {
-    Commit { splits, usage: Usage::default() }
+    Commit { splits, usage: Usage::default(), samples: Vec::new() }
 }
 
 fn usage(nodes: usize, each: u64) -> Usage {

@@ -11,7 +11,7 @@ fn good() -> Plan {
         dead("dead"),
         sink("second", vec![from(2), from(0)], input()),
     ];
-    Plan { nodes, limits: limits(), batch_rows: 8, checkpoint_interval: 1000 }
+    Plan { nodes, limits: limits(), batch_rows: 8, checkpoint_interval: 1000, samples: 0 }
 }
 
 fn function_of(plan: &mut Plan) -> &mut Function {

@@ -4,7 +4,7 @@ use super::*;
 use lockgate_core::limits::Limits;
 
 fn plan() -> Plan {
-    Plan { nodes: Vec::new(), limits: Limits::default(), batch_rows: 1, checkpoint_interval: 0 }
+    Plan { nodes: Vec::new(), limits: Limits::default(), batch_rows: 1, checkpoint_interval: 0, samples: 0 }
 }
 
 #[test]
@@ -32,4 +32,30 @@ fn a_failure_neither_steers_nor_floods() {
     assert_eq!(error.code(), code::INTERNAL);
     let texts = [error.cause(), error.help_text().unwrap()];
     assert!(texts.iter().all(|text| text.len() < 5_000 && text.chars().all(|c| c.is_ascii() || c == '…')));
+}
+
+#[test]
+fn rows_that_failed_are_as_many_as_the_plan_says_and_of_its_nodes() {
+    use lockgate_core::plan::{Node, NodeKind};
+    let mut plan = Plan { samples: 2, ..plan() };
+    let node = |name: &str| name.parse().unwrap();
+    plan.nodes.push(Node { name: node("f"), inputs: vec![], kind: NodeKind::Select(vec![]), outputs: vec![] });
+    let row = || FailedRow {
+        node: node("f"),
+        split: "in/\u{1b}[2J".into(),
+        row: 7,
+        code: 601,
+        message: "no".into(),
+        input: "x".repeat(1 << 20),
+    };
+    let checked = FailedRow::checked(vec![row(), row()], &plan).unwrap();
+    assert!(checked[0].input.len() <= 2 * 1_024 && !checked[0].split.contains('\u{1b}'), "{checked:?}");
+    let stranger = FailedRow { node: node("g"), ..row() };
+    let coded = FailedRow { code: u16::MAX, ..row() };
+    for wrong in [vec![row(), row(), row()], vec![stranger], vec![coded]] {
+        assert_eq!(FailedRow::checked(wrong, &plan).unwrap_err().code(), code::PROTOCOL_RANGE);
+    }
+    plan.samples = 0;
+    assert_eq!(FailedRow::checked(vec![row()], &plan).unwrap_err().code(), code::PROTOCOL_RANGE, "nobody let it");
+    assert_eq!(FailedRow::checked(vec![], &plan).unwrap(), []);
 }

@@ -11,7 +11,7 @@ use super::{Event, Service};
 use crate::sink::Prepared;
 use lockgate_core::error::code;
 use lockgate_core::{Error, Result};
-use lockgate_executor::protocol::{SplitPosition, Usage};
+use lockgate_executor::protocol::{FailedRow, SplitPosition, Usage};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
@@ -39,6 +39,8 @@ pub(super) struct Ready {
     pub(super) epoch: u64,
     pub(super) splits: Vec<SplitPosition>,
     pub(super) prepared: Vec<(u32, Prepared)>,
+    /// Rows that failed, to be told of once this is made.
+    pub(super) rows: Vec<FailedRow>,
 }
 
 enum Entry {
@@ -68,8 +70,11 @@ impl<'a> Slot<'a> {
     }
 
     fn make(&self, ready: Ready) -> Result<()> {
-        let Ready { epoch, splits, prepared } = ready;
+        let Ready { epoch, splits, prepared, rows } = ready;
         self.service.coordinator.commit(self.number, epoch, splits, prepared)?;
+        if !rows.is_empty() {
+            self.service.events.send(Event::Failed { slot: self.number, rows });
+        }
         Ok(())
     }
 

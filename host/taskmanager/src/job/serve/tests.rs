@@ -87,7 +87,7 @@ impl Slot {
 }
 
 fn committing(splits: Vec<SplitPosition>) -> Vec<u8> {
-    payload::write(&Commit { splits, usage: Usage::default() }).unwrap()
+    payload::write(&Commit { splits, usage: Usage::default(), samples: Vec::new() }).unwrap()
 }
 
 fn at(name: &str, position: &[u8], finished: bool) -> SplitPosition {
@@ -262,7 +262,7 @@ fn a_slot_over_its_budget_is_held_back_until_the_run_stops() {
                     let splits = vec![at("in/a", b"", true)];
                     slot.send(
                         Verb::Commit { epoch: 1 },
-                        &payload::write(&Commit { splits, usage: usage.clone() }).unwrap(),
+                        &payload::write(&Commit { splits, usage: usage.clone(), samples: Vec::new() }).unwrap(),
                     );
                     assert!(told.recv().unwrap() > Duration::ZERO, "a commit takes its time");
                 }
