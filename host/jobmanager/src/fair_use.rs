@@ -7,5 +7,5 @@ mod rate;
 
 pub use failures::Failures;
 pub use lockgate_server::Source;
-pub use quota::{Kind, Quota, Usage, check};
+pub use quota::{Kind, MAX_WEIGHT, Quota, Usage, check};
 pub use rate::Rates;

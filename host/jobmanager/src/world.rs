@@ -406,7 +406,7 @@ impl World {
 }
 
 pub fn new_job(bundle: Digest) -> NewJob {
-    NewJob { bundle, parameters: BTreeMap::new(), parallelism: None, fuel: None, labels: BTreeMap::new() }
+    NewJob { bundle, parameters: BTreeMap::new(), parallelism: None, fuel: None, weight: None, labels: BTreeMap::new() }
 }
 
 pub fn stranger() -> SecretKey {

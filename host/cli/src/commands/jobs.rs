@@ -172,6 +172,7 @@ fn describe(job: &Value) -> String {
         ("slots", "slots"),
         ("wanted", "parallelism"),
         ("fuel a second of each slot", "fuel-per-second"),
+        ("weight", "weight"),
         ("failures", "failures"),
         ("failure", "failure"),
         ("labels", "labels"),

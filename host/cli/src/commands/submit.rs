@@ -29,6 +29,9 @@ pub struct Submit {
     /// Fuel a second that each slot may use, such as 500M: as much as before, or by the tenant's quota, if not given.
     #[arg(long, value_name = "FUEL", value_parser = fuel)]
     fuel_per_second: Option<u64>,
+    /// How much the job counts beside its tenant's others, 1 to 1,000: as much as before, or 1, if not given.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    weight: Option<u32>,
     /// A label; may be given several times. All labels are set anew if there is one.
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
@@ -74,7 +77,8 @@ impl Submit {
                 touches(output, &format!("{name} is new and touches"), &strings(&bundle, "touches"));
                 let body = json!({
                     "bundle": bundle.get("digest"), "parameters": parameters,
-                    "parallelism": self.parallelism, "fuel-per-second": self.fuel_per_second, "labels": labels,
+                    "parallelism": self.parallelism, "fuel-per-second": self.fuel_per_second, "weight": self.weight,
+                    "labels": labels,
                 });
                 let request = Request::post(&remote.of_tenant(&["jobs"])?).json(&body).keyed()?;
                 ("created", remote.client.send(&request).await?, None)
@@ -118,7 +122,7 @@ impl Submit {
         }
         let mut body = json!({
             "bundle": bundle.get("digest"), "fallback": self.fallback, "restart": self.restart,
-            "parallelism": self.parallelism, "fuel-per-second": self.fuel_per_second,
+            "parallelism": self.parallelism, "fuel-per-second": self.fuel_per_second, "weight": self.weight,
         });
         if let (true, Some(body)) = (!parameters.is_empty() || self.reset_parameters, body.as_object_mut()) {
             let held = there.body.pointer("/deployment/parameters").and_then(Value::as_object);

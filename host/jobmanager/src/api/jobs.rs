@@ -52,6 +52,8 @@ pub(super) struct Job {
     /// Fuel a second that each of its slots may use; absent if that is not bounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     fuel_per_second: Option<u64>,
+    /// How much it counts beside its tenant's other jobs.
+    weight: u32,
     /// Slots that it has.
     slots: u32,
     /// What it waits for, if it wants slots and has none.
@@ -163,6 +165,11 @@ pub(super) struct CreateJob {
     #[serde(default)]
     #[schema(minimum = 1)]
     fuel_per_second: Option<u64>,
+    /// How much it counts beside its tenant's other jobs, when it waits for slots and for its part of the quota of fuel; 1 if
+    /// absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 1000)]
+    weight: Option<u32>,
     /// What users find it by.
     #[serde(default)]
     labels: Labels,
@@ -193,6 +200,10 @@ pub(super) struct UpgradeJob {
     #[serde(default)]
     #[schema(minimum = 1)]
     fuel_per_second: Option<u64>,
+    /// How much it counts beside its tenant's other jobs; as much as before if absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 1000)]
+    weight: Option<u32>,
 }
 
 /// What changes of a job without any effect on its running.
@@ -282,6 +293,7 @@ fn show(service: &Service, job: job::Job, all: bool) -> Job {
         since: execution.since.into(),
         parallelism: job.wanted.desired,
         fuel_per_second: Some(job.wanted.slot.fuel).filter(|fuel| *fuel > 0),
+        weight: job.wanted.weight,
         slots: execution.holds.map_or(0, |holds| holds.placed.parallelism()),
         waits_for,
         failures: execution.history.failures,
@@ -323,8 +335,8 @@ pub(super) async fn create_job(
     At(tenant): At<Name>,
     Input { value, key }: Input<CreateJob>,
 ) -> Result<Response, Problem> {
-    let CreateJob { bundle, parameters, parallelism, fuel_per_second: fuel, labels } = value;
-    let new = NewJob { bundle, parameters, parallelism, fuel, labels };
+    let CreateJob { bundle, parameters, parallelism, fuel_per_second: fuel, weight, labels } = value;
+    let new = NewJob { bundle, parameters, parallelism, fuel, weight, labels };
     let job = api.service.create_job(&call, key.as_ref(), &tenant, &new).await?;
     let location = format!("/api/v1/tenants/{tenant}/jobs/{}", job.thing.record.name);
     Ok(made(job.replayed, job.thing.revision, &location, show(&api.service, job.thing.record, true)))
@@ -368,8 +380,8 @@ pub(super) async fn upgrade_job(
     IfMatch(precondition): IfMatch,
     Input { value, .. }: Input<UpgradeJob>,
 ) -> Result<Response, Problem> {
-    let UpgradeJob { bundle, fallback, restart, parameters, parallelism, fuel_per_second: fuel } = value;
-    let upgrade = Upgrade { bundle, fallback, restart, parameters, parallelism, fuel };
+    let UpgradeJob { bundle, fallback, restart, parameters, parallelism, fuel_per_second: fuel, weight } = value;
+    let upgrade = Upgrade { bundle, fallback, restart, parameters, parallelism, fuel, weight };
     Ok(answer(&api, api.service.upgrade_job(&call, &tenant, &job, &upgrade, precondition).await?, true))
 }
 

@@ -219,6 +219,7 @@ async fn what_an_upgrade_newly_touches_is_audited_and_followed() {
         parameters: None,
         parallelism: None,
         fuel: None,
+        weight: None,
     };
     world.service.upgrade_job(&deployer("acme"), &acme, &late, &upgrade, Precondition::Unstated).await.unwrap();
     let events = audited(&world).await;
@@ -242,8 +243,15 @@ async fn back_goes_only_what_the_version_in_place_names_as_a_fallback() {
     let second = signed(draft.package(Some(&first)).unwrap());
     let (old, new) = (Digest::of(&first.to_bytes().unwrap()), world.upload("acme", "late", &second).await);
     let take = |bundle, fallback| {
-        let upgrade =
-            Upgrade { bundle: Some(bundle), fallback, restart: false, parameters: None, parallelism: None, fuel: None };
+        let upgrade = Upgrade {
+            bundle: Some(bundle),
+            fallback,
+            restart: false,
+            parameters: None,
+            parallelism: None,
+            fuel: None,
+            weight: None,
+        };
         let (acme, late, world) = (name("acme"), name("late"), &world);
         async move {
             let any = Precondition::Unstated;

@@ -34,8 +34,8 @@ macro_rules! kinds {
     };
 }
 
-/// The most that a tenant counts beside others.
-const MAX_WEIGHT: u32 = 1_000;
+/// The most that a tenant counts beside others, and a job beside its tenant's others.
+pub const MAX_WEIGHT: u32 = 1_000;
 
 enum Unit {
     Bytes,

@@ -451,8 +451,15 @@ async fn a_fallback_is_told_with_what_it_falls_back_from() {
     second.envelope.sign(&keys(&name("acme")).signer).unwrap();
     let new = cluster.world.upload("acme", "late", &second).await;
     for (bundle, fallback) in [(new, false), (old.bundle, true)] {
-        let upgrade =
-            Upgrade { bundle: Some(bundle), fallback, restart: false, parameters: None, parallelism: None, fuel: None };
+        let upgrade = Upgrade {
+            bundle: Some(bundle),
+            fallback,
+            restart: false,
+            parameters: None,
+            parallelism: None,
+            fuel: None,
+            weight: None,
+        };
         let (acme, late, any) = (name("acme"), name("late"), Precondition::Unstated);
         cluster.world.service.upgrade_job(&deployer("acme"), &acme, &late, &upgrade, any).await.unwrap();
         for _ in 0..3 {

@@ -3,7 +3,7 @@
 
 use crate::access::{Action, Resource};
 use crate::audit::Event as Audited;
-use crate::fair_use::{Kind as QuotaKind, Usage};
+use crate::fair_use::{Kind as QuotaKind, MAX_WEIGHT, Usage};
 use crate::model::bundle::Bundle;
 use crate::model::event::Kind;
 use crate::model::job::{Deployment, Job, MAX_FORMER};
@@ -39,6 +39,8 @@ pub struct NewJob {
     pub parallelism: Option<u32>,
     /// Fuel a second of each slot, at least 1; what [`Service::fuel_share`] says, if none.
     pub fuel: Option<u64>,
+    /// How much it counts beside its tenant's other jobs, 1 to [`MAX_WEIGHT`]; 1 if none.
+    pub weight: Option<u32>,
     /// What users find it by.
     pub labels: Labels,
 }
@@ -59,6 +61,8 @@ pub struct Upgrade {
     /// Fuel a second of each slot, at least 1; as much as before if none, and if that was not bounded, what
     /// [`Service::fuel_share`] says.
     pub fuel: Option<u64>,
+    /// How much it counts beside its tenant's other jobs; as much as before if none.
+    pub weight: Option<u32>,
 }
 
 impl Service {
@@ -111,7 +115,7 @@ impl Service {
         let (file, _) = self.bundles.file(&new.bundle)?;
         let (accepted, marks) = self.verify(tenant, file, Purpose::Start).await?;
         let fuel = self.fuel(tenant, new.fuel).await?;
-        let wanted = wanted(&bundle.record, &plan, (new.parallelism, fuel), 1)?;
+        let wanted = wanted(&bundle.record, &plan, (new.parallelism, fuel, new.weight.unwrap_or(1)), 1)?;
         let epoch = *self.records.revision().borrow();
         let mut job = Job {
             tenant: tenant.clone(),
@@ -224,16 +228,17 @@ impl Service {
             let range = bundle.record.predicate.manifest.job.parallelism;
             Some(job.wanted.desired.clamp(range.min, range.max))
         });
+        let weight = upgrade.weight.unwrap_or(job.wanted.weight);
         let before = Some(job.wanted.slot.fuel).filter(|fuel| *fuel > 0);
         let fuel = self.fuel(tenant, upgrade.fuel.or(before)).await?;
-        let wanted = wanted(&bundle.record, &plan, (slots, fuel), job.wanted.run)?;
+        let wanted = wanted(&bundle.record, &plan, (slots, fuel, weight), job.wanted.run)?;
         let mut next = self.deployment(call, &bundle.record, parameters);
         next.fallback_of = match next.release == job.deployment.release {
             true => job.deployment.fallback_of,
             false => Some(job.deployment.bundle).filter(|_| upgrade.fallback),
         };
         let settings = next.parameters != job.deployment.parameters;
-        let asked = |wanted: &Wanted| (wanted.desired, wanted.slot.fuel);
+        let asked = |wanted: &Wanted| (wanted.desired, wanted.slot.fuel, wanted.weight);
         let same = next.release == job.deployment.release && !settings && asked(&wanted) == asked(&job.wanted);
         if same && !again {
             return Ok(kept);
@@ -314,7 +319,17 @@ fn check_settings(bundle: &Bundle, parameters: &BTreeMap<Name, String>) -> Resul
 }
 
 /// What is wanted of a job in this version.
-fn wanted(bundle: &Bundle, plan: &Plan, (parallelism, fuel): (Option<u32>, u64), run: u64) -> Result<Wanted> {
+fn wanted(
+    bundle: &Bundle,
+    plan: &Plan,
+    (parallelism, fuel, weight): (Option<u32>, u64, u32),
+    run: u64,
+) -> Result<Wanted> {
+    if !(1..=MAX_WEIGHT).contains(&weight) {
+        let error =
+            Error::new(code::MALFORMED_REQUEST, format!("a weight of {weight} is not within 1 and {MAX_WEIGHT}"));
+        return Err(error.help("leave it out: then the job counts as much as others"));
+    }
     let manifest = &bundle.predicate.manifest;
     let range = manifest.job.parallelism;
     let desired = parallelism.unwrap_or(range.max);
@@ -329,7 +344,7 @@ fn wanted(bundle: &Bundle, plan: &Plan, (parallelism, fuel): (Option<u32>, u64),
         restarts: 0,
         parallelism: range,
         desired,
-        weight: 1,
+        weight,
         slot: SlotCost::of(plan, fuel),
         volumes: volumes(manifest),
         restart: manifest.restart_strategy()?,

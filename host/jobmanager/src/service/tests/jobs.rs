@@ -119,14 +119,46 @@ async fn no_two_upgrades_pass_a_quota_together() {
     }
     let values = BTreeMap::from([(QuotaKind::Slots, 5)]);
     world.service.set_quota(&operator(), &acme, &values, Precondition::Unstated).await.unwrap();
-    let to =
-        Upgrade { bundle: None, fallback: false, restart: false, parameters: None, parallelism: Some(4), fuel: None };
+    let to = Upgrade {
+        bundle: None,
+        fallback: false,
+        restart: false,
+        parameters: None,
+        parallelism: Some(4),
+        fuel: None,
+        weight: None,
+    };
     let (first, second) = (name("first"), name("second"));
     let take = |job| world.service.upgrade_job(&caller, &acme, job, &to, Precondition::Unstated);
     let (first, second) = tokio::join!(take(&first), take(&second));
     let refused: Vec<_> = [first, second].into_iter().filter_map(Result::err).map(|error| error.code()).collect();
     assert_eq!(refused, [code::QUOTA_EXCEEDED], "one and four slots each, five allowed");
     assert_eq!(used(&world, QuotaKind::Slots).await, 5);
+}
+
+#[tokio::test]
+async fn a_job_counts_as_it_was_submitted_and_stays_so() {
+    let world = World::empty().await;
+    world.tenant("acme").await;
+    let bundle = world.upload("acme", "late", &package("acme", "late", 1, None, world.now())).await;
+    let (acme, late, caller) = (name("acme"), name("late"), deployer("acme"));
+    let create = async |weight| {
+        let new = NewJob { weight, ..new_job(bundle) };
+        world.service.create_job(&caller, None, &acme, &new).await.map(|made| made.thing.record.wanted.weight)
+    };
+    for wrong in [0, 1_001, u32::MAX] {
+        assert_eq!(create(Some(wrong)).await.unwrap_err().code(), code::MALFORMED_REQUEST, "{wrong}");
+    }
+    assert_eq!(create(Some(3)).await.unwrap(), 3);
+    let take = async |weight, parallelism| {
+        let (fallback, restart) = (false, false);
+        let to = Upgrade { bundle: None, fallback, restart, parameters: None, parallelism, fuel: None, weight };
+        let taken = world.service.upgrade_job(&caller, &acme, &late, &to, Precondition::Unstated).await;
+        taken.map(|kept| (kept.record.wanted.weight, kept.record.wanted.restarts))
+    };
+    assert_eq!(take(None, Some(2)).await.unwrap(), (3, 0));
+    assert_eq!(take(Some(5), None).await.unwrap(), (5, 0), "without a restart");
+    assert_eq!(take(Some(0), None).await.unwrap_err().code(), code::MALFORMED_REQUEST);
 }
 
 async fn fuel_quota(world: &World, values: &[(QuotaKind, u64)]) {
@@ -157,7 +189,15 @@ async fn fuel_is_what_was_asked_for_and_held_to_the_quota() {
     let job = create(Some(200)).await.unwrap();
     assert_eq!((job.wanted.slot.fuel, used(&world, QuotaKind::FuelPerSecond).await), (200, 800));
     let take = async |fuel, parallelism| {
-        let to = Upgrade { bundle: None, fallback: false, restart: false, parameters: None, parallelism, fuel };
+        let to = Upgrade {
+            bundle: None,
+            fallback: false,
+            restart: false,
+            parameters: None,
+            parallelism,
+            fuel,
+            weight: None,
+        };
         world.service.upgrade_job(&caller, &acme, &late, &to, Precondition::Unstated).await.map(|kept| kept.record)
     };
     let refused = take(Some(300), None).await.unwrap_err();
@@ -183,8 +223,15 @@ async fn fuel_that_nobody_asked_for_is_a_share_of_the_quota() {
     fuel_quota(&world, &[(QuotaKind::FuelPerSecond, 1_000), (QuotaKind::Slots, 8)]).await;
     assert_eq!(world.service.fuel_share(&acme).await.unwrap(), 125);
     assert_eq!(fuel().await, 0, "a job that is there goes on as it is");
-    let to =
-        Upgrade { bundle: None, fallback: false, restart: false, parameters: None, parallelism: Some(3), fuel: None };
+    let to = Upgrade {
+        bundle: None,
+        fallback: false,
+        restart: false,
+        parameters: None,
+        parallelism: Some(3),
+        fuel: None,
+        weight: None,
+    };
     world.service.upgrade_job(&caller, &acme, &late, &to, Precondition::Unstated).await.unwrap();
     assert_eq!((fuel().await, used(&world, QuotaKind::FuelPerSecond).await), (125, 375), "until it is changed");
     // A share is never nothing, which would be no bound.
@@ -243,6 +290,7 @@ async fn an_upgrade_goes_forward() {
         parameters: weight.map(|weight| BTreeMap::from([(name("weight"), weight.to_owned())])),
         parallelism: None,
         fuel: None,
+        weight: None,
     };
     let take = |to: Upgrade| {
         let world = &world;
