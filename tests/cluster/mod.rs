@@ -89,7 +89,7 @@ fn a_job_runs_over_two_taskmanagers_and_its_output_is_whole() {
 fn a_job_goes_on_while_the_jobmanager_stands_still() {
     // One split, and a batch for each row, so that it takes its time.
     let manifest = manifest("away", 1).replace("batch-rows = 20", "batch-rows = 1\ncheckpoint-interval = \"100 ms\"");
-    let mut cluster = Cluster::start(&manifest, "");
+    let mut cluster = Cluster::start(&manifest, "lease = \"30 s\"");
     cluster.write_rows("0.json", (0..FILES * 20_000).map(|x| 10_000 + x));
     cluster.join("tm-1", "slots = 1");
     let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
@@ -165,7 +165,9 @@ fn of_two_processes_with_one_certificate_the_newer_one_has_the_place() {
     let rows = 4_000;
     let (mut cluster, manifest) = cluster("copied", 1, rows);
     cluster.join("tm-1", "slots = 1");
-    let job = cluster.submit(&manifest, &[("guest", harness::part("hostile"))]);
+    // So that it is not over before the other one is there.
+    let fields = serde_json::json!({ "fuel-per-second": 2_000_000 });
+    let job = cluster.submit_with(&manifest, &[("guest", harness::part("hostile"))], &fields);
     cluster.await_job(&job, "running", |_| cluster.path("out").join(&job).is_dir());
     cluster.start_copy("tm-1", "copy");
     cluster.taskmanager("copy").await_message("the JobManager answers");
@@ -250,7 +252,6 @@ fn whoever_was_away_until_its_certificate_expired_says_so_and_joins_again() {
     cluster.join("tm-1", "slots = 1");
 }
 
-/// What is to end waits for its commit to be answered, which does not come: whoever cannot wait says so once more.
 /// Rows are data: they leave the TaskManager if its tenant's signers let them, and are for who may read dead letters.
 #[test]
 fn rows_that_failed_are_shown_to_whom_they_are_for_and_only_if_that_is_signed() {
@@ -285,6 +286,7 @@ fn rows_that_failed_are_shown_to_whom_they_are_for_and_only_if_that_is_signed() 
     }
 }
 
+/// What is to end waits for its commit to be answered, which does not come: whoever cannot wait says so once more.
 #[test]
 fn a_second_signal_ends_a_taskmanager_at_once() {
     for signal in [Signal::TERM, Signal::INT] {

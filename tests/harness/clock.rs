@@ -66,11 +66,18 @@ static FAKETIME: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     std::fs::create_dir_all(&tools).expect("a folder");
     let folder = tempfile::tempdir_in(&tools).expect("a folder");
-    run(Command::new("apt-get").args(["-qq", "download", "libfaketime"]).current_dir(&folder));
+    let mut download = Command::new("apt-get");
+    download.args(["-qq", "download", "libfaketime"]).current_dir(&folder);
+    // On a new machine it is not known yet which packages there are.
+    if !download.output().is_ok_and(|output| output.status.success()) {
+        run(Command::new("apt-get").args(["-qq", "update"]));
+        run(&mut download);
+    }
     let package = std::fs::read_dir(&folder).expect("the package").flatten().next().expect("the package").path();
     let root = folder.path().join("root");
     run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&root));
-    std::fs::rename(root, &unpacked).expect("a folder");
+    // Another process may have been faster.
+    let _ = std::fs::rename(root, &unpacked);
     find(&unpacked).expect("the library in its package")
 });
 

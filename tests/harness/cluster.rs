@@ -31,8 +31,6 @@ const DAY: i64 = 86_400;
 
 /// A cluster with one tenant. The volumes `in` and `out` are the same folders on every TaskManager.
 pub struct Cluster {
-    folder: tempfile::TempDir,
-    around: Around,
     /// TaskManagers as they joined: the first is host 1 of the network, for host 0 is the JobManager.
     hosts: Vec<String>,
     jobmanager: Option<Service>,
@@ -48,6 +46,9 @@ pub struct Cluster {
     current: BTreeMap<Name, lockgate_core::statement::Release>,
     revision: u64,
     allowed: Allowed,
+    around: Around,
+    /// Last, so that whoever writes there has ended.
+    folder: tempfile::TempDir,
 }
 
 /// What a cluster is in, where that is not this machine as it is.
@@ -380,10 +381,11 @@ fn start_jobmanager(
     (api, plane): (SocketAddrV4, SocketAddrV4),
     settings: &str,
 ) -> (Service, SocketAddrV4, SocketAddrV4) {
+    let lease = if settings.contains("lease = ") { "" } else { "lease = \"3 s\"\n" };
     let text = format!(
         "data = \"data\"\nlisten = [\"{api}\"]\ndomain = \"development.local\"\nlog-format = \"json\"\n\
          names = [\"localhost\", \"{}\"]\n[fair-use]\nprincipal-requests-per-second = 1000000\n\
-         [plane]\nlisten = [\"{plane}\"]\nlease = \"3 s\"\n{settings}",
+         [plane]\nlisten = [\"{plane}\"]\n{lease}{settings}",
         api.ip(),
     );
     let file = folder.join("jobmanager.toml");

@@ -29,7 +29,7 @@ pub fn run(arguments: &[String]) -> Result {
         }
         [other, ..] => return Err(unknown_argument("api", other)),
     };
-    run_command(&mut cargo(["build", "--workspace", "--bins"]))?;
+    run_command(&mut cargo(["build", "--workspace", "--bins", "--examples"]))?;
     let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--", "calls::api::", "--nocapture"]);
     run_command(command.env("LOCKGATE_API_EXAMPLES", examples.to_string()))
 }

@@ -41,7 +41,7 @@ pub fn run(arguments: &[String]) -> Result {
         *value = number.parse().map_err(|_| format!("{option} wants a number, not {number:?}"))?;
     }
     // The processes are those of this build, not of an earlier one.
-    process::run(&mut cargo(["build", "--workspace"]))?;
+    process::run(&mut cargo(["build", "--workspace", "--bins", "--examples"]))?;
     let test = "chaos::a_job_survives_what_chance_brings";
     let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--", "--exact", test, "--nocapture"]);
     command.env("LOCKGATE_CHAOS_RUNS", runs.to_string()).env("LOCKGATE_CHAOS_SEED", seed.to_string());

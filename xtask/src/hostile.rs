@@ -45,7 +45,7 @@ pub fn run(arguments: &[String]) -> Result {
     if languages {
         languages::build()?;
     }
-    crate::process::run(&mut cargo(["build", "--workspace", "--bins"]))?;
+    crate::process::run(&mut cargo(["build", "--workspace", "--bins", "--examples"]))?;
     let filters = ["hostile::", "inputs::", "jail::", "escapes::", "calls::no_", "assignments::"];
     let mut command = cargo(["test", "--workspace", "--test", "lockgate", "--"]);
     command.args(filters).args(["--nocapture", "--test-threads", "1"]);

@@ -107,7 +107,8 @@ impl Ledger {
         Ok(Seat { job: kept, slots: first..first.saturating_add(slots) })
     }
 
-    /// What the record says of the splits of a job's run.
+    /// What the record says of the splits of a job's run. Who waits for this waits for all other jobs, so that it ends with the first
+    /// page on which something is left.
     ///
     /// # Errors
     /// `LG12nn` if it cannot be read, `LG1020` if it is damaged.
@@ -119,6 +120,9 @@ impl Ledger {
             let Some((last, _)) = page.last() else { return Ok(Left::Splits(left)) };
             after = Some(last.clone());
             left = left.saturating_add(page.iter().filter(|(_, kept)| !kept.record.is_finished()).count() as u64);
+            if left > 0 {
+                return Ok(Left::Splits(left));
+            }
         }
     }
 

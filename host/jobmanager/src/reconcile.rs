@@ -197,7 +197,7 @@ pub struct Facts {
 /// What the record of a run says of its splits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Left {
-    /// So many are not read to their end.
+    /// At least so many are not read to their end.
     Splits(u64),
     /// Nobody has opened the run, so it is not known which there are.
     Unopened,

@@ -37,7 +37,9 @@ impl Ledger {
             after = Some(last.clone());
             for (key, kept) in page {
                 let Some((tenant, id, ledger)) = parts(&key, str::to_owned) else { continue };
-                if (self.steady)().since(kept.record.since) > grace {
+                // One that lies ahead was begun by a clock that was.
+                let (now, since) = ((self.steady)(), kept.record.since);
+                if since > now || now.since(since) > grace {
                     self.remove(&tenant, &id, &ledger, key).await?;
                 }
             }

@@ -151,8 +151,8 @@ fn finish(job: &Job, view: &View<'_>, next: &mut Execution) -> Option<()> {
     if job.wanted.goal != Goal::Drain {
         let cause = match view.facts.left.get(&job.id)? {
             Left::Splits(0) => None,
-            Left::Splits(1) => Some("one split is not read to its end".to_owned()),
-            Left::Splits(left) => Some(format!("{left} splits are not read to their end")),
+            Left::Splits(1) => Some("at least one split is not read to its end".to_owned()),
+            Left::Splits(left) => Some(format!("at least {left} splits are not read to their end")),
             Left::Unopened => Some("nobody has opened its run".to_owned()),
         };
         if let Some(cause) = cause {
@@ -213,7 +213,7 @@ fn listen(job: &Job, view: &View<'_>, holding: &Holding) -> Tasks {
                 return Tasks::Failed(Failure::new(code::TASKMANAGER_LOST, cause, false, view.now));
             }
             // It said once that they run, and says by now that they do not.
-            None if job.execution.state != State::Created && view.heard(name) > job.execution.since => {
+            None if job.execution.state != State::Created && view.heard(name) > view.noted(job.execution.since) => {
                 let cause = format!("TaskManager {name} has lost its tasks, most likely by starting anew");
                 return Tasks::Failed(Failure::new(code::TASKMANAGER_LOST, cause, false, view.now));
             }

@@ -58,6 +58,11 @@ impl<'a> View<'a> {
         if holding.since > self.now { end } else { end.max(until) }
     }
 
+    /// A moment that the record has. One that lies ahead was noted by a clock that was: it counts as this JobManager's start.
+    pub(super) fn noted(&self, at: UnixMillis) -> UnixMillis {
+        if at > self.now { self.facts.started } else { at }
+    }
+
     /// When a TaskManager can have been told something last.
     fn told(&self, name: &Name) -> UnixMillis {
         let told = self.facts.taskmanagers.get(name).map_or(self.facts.started, |seen| seen.told);

@@ -104,8 +104,8 @@ fn candidate(job: &Job, view: &View<'_>) -> Option<placement::Job> {
         weight: wanted.weight,
         slot: wanted.slot,
         volumes: wanted.volumes.clone(),
-        since: live.map(|holding| holding.since).or(execution.last_ran).unwrap_or(execution.since),
-        last_ran: execution.last_ran,
+        since: view.noted(live.map(|holding| holding.since).or(execution.last_ran).unwrap_or(execution.since)),
+        last_ran: execution.last_ran.map(|at| view.noted(at)),
         epoch,
         current: Some(current).filter(|current| !current.slots.is_empty()),
     })

@@ -44,7 +44,7 @@ const LIMITS: Limits = Limits {
     connections: 16,
     connections_per_source: 8,
     handshake_timeout: Duration::from_secs(5),
-    header_timeout: Duration::from_secs(75),
+    header_timeout: Duration::from_secs(10),
     header_bytes: 8 << 10,
     headers: 32,
     write_timeout: Duration::from_secs(10),
@@ -132,11 +132,12 @@ struct Door<F> {
 impl<F: Fn() -> Option<Result<String>>> Door<F> {
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let mut response = self.figures(request).unwrap_or_else(|error| self.refusal(&error));
+        let refused = response.status() == StatusCode::UNAUTHORIZED;
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if !request.body().is_end_stream() {
-            // Nobody reads what else comes; whoever is not told would ask on.
+        if refused || !request.body().is_end_stream() {
+            // Nobody reads what else comes, and whoever has no token keeps no place from who has.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -98,9 +98,8 @@ impl Told {
             let cause = "rows failed and went to the dead letters".to_owned();
             waiting.exceptions.push_back(ReportedException { code, cause, operator: Some(node), samples });
         }
-        while waiting.exceptions.len() > MAX_EXCEPTIONS {
-            waiting.exceptions.pop_front();
-        }
+        // Samples make no room for themselves: failures say more.
+        waiting.exceptions.truncate(MAX_EXCEPTIONS);
         true
     }
 
@@ -108,7 +107,8 @@ impl Told {
     pub fn failed(&self, error: &Error) {
         let mut waiting = self.lock();
         if waiting.exceptions.len() >= MAX_EXCEPTIONS {
-            waiting.exceptions.pop_front();
+            let samples = waiting.exceptions.iter().position(|exception| !exception.samples.is_empty());
+            waiting.exceptions.remove(samples.unwrap_or_default());
         }
         let operator = error.place().and_then(|place| Name::new(place).ok());
         let (code, cause) = (error.code().to_string(), shown(error.cause()));
@@ -146,7 +146,9 @@ impl Told {
         }
         let count = waiting.lines.len().min(MAX_LINES);
         let lines = waiting.lines.drain(..count).collect();
-        let exceptions = waiting.exceptions.drain(..).collect();
+        let mut exceptions: Vec<_> = waiting.exceptions.drain(..).collect();
+        // Of many the JobManager takes the first.
+        exceptions.sort_by_key(|exception| !exception.samples.is_empty());
         let dropped = std::mem::take(&mut waiting.dropped);
         Some(Report { fence: fence.clone(), lines, dropped, exceptions })
     }

@@ -257,7 +257,11 @@ impl Served<'_> {
         if commit.splits.is_empty() {
             return Err(foreign("a commit of no split".into()));
         }
+        let mut named = BTreeSet::new();
         for split in &commit.splits {
+            if !named.insert((split.source, &split.name)) {
+                return Err(foreign(format!("split {:?} is named twice in a commit", split.name)));
+            }
             let key = (split.source, split.name.clone());
             let known = if split.finished { self.granted.remove(&key) } else { self.granted.contains(&key) };
             if !known {

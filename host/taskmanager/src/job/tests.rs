@@ -4,7 +4,7 @@ mod cluster;
 
 use super::*;
 use crate::checkpoint::{Change, Identity, Position, Progress, State};
-use crate::ledger::Local;
+use crate::ledger::{Ledger, Local};
 use crate::sink::Sinks;
 use crate::source::{self, Source};
 use lockgate_core::limits::Limits;
@@ -344,9 +344,20 @@ pub(super) fn coordinator(
     sinks: Sinks,
     state: State,
 ) -> Coordinator {
+    coordinator_with(world, sources, sinks, state, |local| Box::new(local))
+}
+
+/// The same with another record.
+pub(super) fn coordinator_with(
+    world: &World,
+    sources: BTreeMap<u32, Box<dyn Source>>,
+    sinks: Sinks,
+    state: State,
+    record: impl FnOnce(Local) -> Box<dyn Ledger>,
+) -> Coordinator {
     let listing = begin::listing(&world.job.plan, &sources).unwrap();
-    let ledger = Local::new(state, listing.clone()).unwrap();
-    Coordinator::new(&world.job.plan, sources, sinks, &listing, Box::new(ledger))
+    let local = Local::new(state, listing.clone()).unwrap();
+    Coordinator::new(&world.job.plan, sources, sinks, &listing, record(local))
 }
 
 #[test]

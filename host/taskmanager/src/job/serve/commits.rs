@@ -17,6 +17,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
+/// The most bytes of a commit that others may wait before. An honest one is about the split that is read.
+const LARGE: usize = 64 << 10;
+
 /// A slot, as its two threads know it: the one that answers it, and the one that commits.
 pub(super) struct Slot<'a> {
     number: u32,
@@ -41,6 +44,13 @@ pub(super) struct Ready {
     pub(super) prepared: Vec<(u32, Prepared)>,
     /// Rows that failed, to be told of once this is made.
     pub(super) rows: Vec<FailedRow>,
+}
+
+impl Ready {
+    /// About how many bytes it takes.
+    fn length(&self) -> usize {
+        self.splits.iter().map(|split| split.name.len() + split.position.len() + size_of::<SplitPosition>()).sum()
+    }
 }
 
 enum Entry {
@@ -134,7 +144,13 @@ impl<'a> Commits<'a> {
         let epoch = ready.epoch;
         match &self.queue {
             None => self.slot.make(ready)?,
-            Some(queue) => queue.send(Entry::Commit(ready)).map_err(|_| gone())?,
+            Some(queue) => {
+                // What waits is memory of the TaskManager's: a commit that is large waits for those before it.
+                if ready.length() > LARGE {
+                    self.wait(queue)?;
+                }
+                queue.send(Entry::Commit(ready)).map_err(|_| gone())?;
+            }
         }
         let took = begun.elapsed();
         {
@@ -159,12 +175,14 @@ impl<'a> Commits<'a> {
     /// # Errors
     /// Why one of them was not.
     pub(super) fn flush(&self) -> Result<()> {
-        if let Some(queue) = &self.queue {
-            let (tell, told) = sync_channel(1);
-            queue.send(Entry::Mark(tell)).map_err(|_| gone())?;
-            told.recv().map_err(|_| gone())?;
-        }
+        self.queue.as_ref().map_or(Ok(()), |queue| self.wait(queue))?;
         self.check()
+    }
+
+    fn wait(&self, queue: &SyncSender<Entry>) -> Result<()> {
+        let (tell, told) = sync_channel(1);
+        queue.send(Entry::Mark(tell)).map_err(|_| gone())?;
+        told.recv().map_err(|_| gone())
     }
 }
 

@@ -1,16 +1,18 @@
 //! A slot that says what it likes: whatever is not its own is refused, fails the job and leaves nothing behind.
 
 use super::*;
-use crate::checkpoint::State;
-use crate::job::tests::{World, coordinator, silent, sinks};
+use crate::checkpoint::{Change, Pending, State};
+use crate::job::tests::{World, coordinator_with, silent, sinks};
+use crate::ledger::{Ledger, Local};
+use crate::sink::Sinks;
 use crate::source;
-use lockgate_core::Code;
 use lockgate_core::plan::{Function, Node, NodeKind, OnError};
+use lockgate_core::{Code, Name};
 use lockgate_executor::protocol::{Ask, Failed, FunctionUsage, SplitPosition};
 use lockgate_executor::testing::{self, RawSlot};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 const HELLO: Verb = Verb::Hello { version: VERSION };
@@ -18,6 +20,11 @@ const SINK: u32 = 1;
 
 /// A world with two files, and what its slots share.
 fn world() -> (World, Coordinator) {
+    world_with(|local| Box::new(local))
+}
+
+/// The same with another record.
+fn world_with(record: impl FnOnce(Local) -> Box<dyn Ledger>) -> (World, Coordinator) {
     let world = World::plain();
     world.numbers("in/a", 0..3);
     world.numbers("in/b", 3..5);
@@ -27,7 +34,7 @@ fn world() -> (World, Coordinator) {
     let plan = &world.job.plan;
     let NodeKind::Source(from) = &plan.nodes[0].kind else { panic!("no source") };
     let sources = BTreeMap::from([(0, source::connect(&from.connector, &world.volumes, &Arc::default()).unwrap())]);
-    let coordinator = coordinator(&world, sources, sinks, state);
+    let coordinator = coordinator_with(&world, sources, sinks, state, record);
     (world, coordinator)
 }
 
@@ -180,6 +187,7 @@ fn a_slot_commits_what_it_was_given_only() {
         ("a split of another", vec![good.clone(), at("in/b", b"x", false)]),
         ("a split of another source", vec![SplitPosition { source: 1, ..good.clone() }]),
         ("the end of a split twice", vec![at("in/a", b"", true), at("in/a", b"", true)]),
+        ("a split twice", vec![good.clone(), good.clone()]),
         ("a position behind the end", vec![at("in/a", b"", true), good.clone()]),
         ("a position that is too long", vec![at("in/a", &long, false)]),
     ] {
@@ -196,6 +204,84 @@ fn a_slot_commits_what_it_was_given_only() {
     };
     let verb = Verb::Commit { epoch: 2 };
     refused("a split that is finished", code::PROTOCOL_RANGE, finished, verb, bytes.len(), &bytes);
+}
+
+/// A record that makes a commit when it is let.
+struct Gate {
+    local: Local,
+    /// Commits that were let, and those that are made.
+    state: Arc<(Mutex<(u32, u32)>, Condvar)>,
+}
+
+impl Ledger for Gate {
+    fn left(&self) -> (usize, Option<u64>) {
+        self.local.left()
+    }
+
+    fn commits(&self) -> u64 {
+        self.local.commits()
+    }
+
+    fn last(&self, slot: u32) -> u64 {
+        self.local.last(slot)
+    }
+
+    fn claim(&self, slot: u32) -> Result<Option<(Name, Pending)>> {
+        self.local.claim(slot)
+    }
+
+    fn commit(&self, change: Change, sinks: &Sinks) -> Result<()> {
+        let (state, changed) = &*self.state;
+        let mut state = changed.wait_while(state.lock().unwrap(), |(may, made)| may <= made).unwrap();
+        self.local.commit(change, sinks)?;
+        state.1 += 1;
+        changed.notify_all();
+        Ok(())
+    }
+
+    fn ahead(&self) -> usize {
+        8
+    }
+
+    fn begin_again(&self, sinks: &Sinks) -> Result<()> {
+        self.local.begin_again(sinks)
+    }
+
+    fn settle(&self) -> Result<bool> {
+        self.local.settle()
+    }
+}
+
+/// What waits for the record is bounded by number and by bytes: many small commits wait, a large one waits for them.
+#[test]
+fn a_commit_that_is_large_waits_for_those_before_it() {
+    let state: Arc<(Mutex<(u32, u32)>, Condvar)> = Arc::default();
+    let gate = Arc::clone(&state);
+    let (world, coordinator) = world_with(move |local| Box::new(Gate { local, state: gate }));
+    let service = service(&world, &Arc::new(coordinator));
+    let let_one = || {
+        let (numbers, changed) = &*state;
+        let mut numbers = numbers.lock().unwrap();
+        numbers.0 += 1;
+        changed.notify_all();
+        let wanted = numbers.0;
+        drop(changed.wait_while(numbers, |(_, made)| *made < wanted).unwrap());
+    };
+    let ended = serve_to(&service, |slot| {
+        slot.split();
+        // Nobody lets them, and they are answered.
+        slot.commit(1, vec![at("in/a", b"x", false)]);
+        slot.commit(2, vec![at("in/a", b"y", false)]);
+        assert_eq!(state.0.lock().unwrap().1, 0);
+        thread::scope(|scope| {
+            scope.spawn(|| (0..3).for_each(|_| let_one()));
+            slot.commit(3, vec![at("in/a", &[7; MAX_POSITION], false)]);
+            assert!(state.0.lock().unwrap().1 >= 2, "a large commit waits beside others");
+        });
+        slot.send(Verb::End, &payload::write(&End { failed: None, usage: Usage::default(), outcome: None }).unwrap());
+    });
+    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!(service.coordinator.commits(), 3);
 }
 
 #[test]
