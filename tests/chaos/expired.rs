@@ -13,10 +13,9 @@ fn what_expires_by_one_wrong_clock_goes_on_elsewhere() {
     let wrong = Fault::Clock(Target::TaskManager(0), ahead);
     // The fault says what the cluster needs, and so many steps for how long the job lasts; it is this test that sets the clock.
     let step = Step { pause_ms: 0, hold_ms: 0, faults: vec![wrong] };
-    let mut world = World::begin("expired", &[step.clone(), step]);
+    let mut world = World::begin("expired", &vec![step; 5]);
     assert!(world.await_commits(world.commits()), "the job was over");
     world.cluster.clock(&name(0)).set(ahead);
-    world.await_seen(0, ahead);
     // Newer documents are a reason to look at once.
     world.cluster.publish(|_| {});
     let refused = |word: &'static str| {
@@ -28,6 +27,7 @@ fn what_expires_by_one_wrong_clock_goes_on_elsewhere() {
         refused("may not run any longer")(line).or_else(|| refused("refused")(line))
     });
     tm.await_line("that nothing may start", refused("refused"));
+    world.await_seen(0, ahead);
     let failed = world.cluster.await_job("expired", "held up", |job| job["failure"]["code"] == "LG0414");
     assert_ne!(failed["state"], "FAILED", "{failed:#}");
     // The operator sets the clock right. That does not help: for this TaskManager time does not go back.
