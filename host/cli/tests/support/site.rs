@@ -32,7 +32,11 @@ impl Site {
     /// A JobManager that nobody has asked anything yet.
     pub fn fresh() -> Self {
         let home = Home::new();
-        home.write("jobmanager.toml", "data = \"data\"\nlisten = [\"127.0.0.1:0\"]\n");
+        // Commands follow each other faster here than anybody types.
+        home.write(
+            "jobmanager.toml",
+            "data = \"data\"\nlisten = [\"127.0.0.1:0\"]\n[fair-use]\nprincipal-requests-per-second = 10000\n",
+        );
         let (server, port) = start(&home);
         Self { home, port, server }
     }
