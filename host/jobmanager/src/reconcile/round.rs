@@ -69,7 +69,7 @@ pub fn said_to_have_finished<'a>(jobs: &'a [Job], facts: &Facts, settings: &Sett
 }
 
 /// A job as placement is to see it; none if it wants no slots.
-fn candidate(job: &Job, view: &View<'_>) -> Option<placement::Job> {
+pub(super) fn candidate(job: &Job, view: &View<'_>) -> Option<placement::Job> {
     let (wanted, execution) = (&job.wanted, &job.execution);
     let live = execution.holds.as_ref().filter(|holding| holding.phase == Phase::Live);
     let goes_on = match wanted.goal {

@@ -226,6 +226,19 @@ fn a_clock_that_was_ahead_delays_nothing() {
     assert_eq!(world.state("a/x"), State::Canceled, "the end of a lease");
 }
 
+/// Whoever waits, waits since this JobManager started and not until a time that was never due.
+#[test]
+fn a_clock_that_was_ahead_takes_nobodys_turn() {
+    let mut world = running();
+    world.set_back(Duration::from_secs(3_600));
+    let view = super::orders::View::new(&world.facts, &world.settings, world.now);
+    for job in world.jobs.values() {
+        assert!(job.execution.since > world.now, "nothing lies ahead");
+        let candidate = super::round::candidate(job, &view).unwrap();
+        assert!(candidate.since <= world.now && candidate.last_ran.is_none_or(|at| at <= world.now));
+    }
+}
+
 /// As often as the restart strategy has it, and not for ever.
 #[test]
 fn tasks_that_say_they_are_through_are_believed_by_the_record_only() {

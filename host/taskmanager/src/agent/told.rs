@@ -213,5 +213,21 @@ mod tests {
         let sample = &exception.samples[0];
         assert_eq!((sample.message.as_str(), sample.value.chars().count()), ("secret-1\u{fffd}[2J", MAX_TEXT));
         assert_eq!(told.next(&fence), None);
+        // What failed is told first, and samples make room for it.
+        let (told, kinds) = (Told::default(), 601..611);
+        let rows: Vec<FailedRow> = kinds.map(|code| FailedRow { code, ..row(1) }).collect();
+        told.take(&Event::Failed { slot: 0, rows });
+        for _ in 0..MAX_EXCEPTIONS {
+            told.failed(&Error::new(code::GUEST_TRAP, "it trapped"));
+        }
+        let report = told.next(&fence).unwrap();
+        assert_eq!(report.exceptions.len(), MAX_EXCEPTIONS);
+        assert!(report.exceptions.iter().all(|exception| exception.samples.is_empty()), "samples push failures out");
+        let told = Told::default();
+        told.take(&Event::Failed { slot: 0, rows: vec![row(1)] });
+        told.failed(&Error::new(code::GUEST_TRAP, "it trapped"));
+        let order =
+            told.next(&fence).unwrap().exceptions.iter().map(|exception| exception.samples.len()).collect::<Vec<_>>();
+        assert_eq!(order, [0, 1]);
     }
 }

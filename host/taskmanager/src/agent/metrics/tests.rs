@@ -178,6 +178,15 @@ async fn nobody_else_gets_anything() {
     }
 }
 
+/// It keeps no place from who has one.
+#[tokio::test]
+async fn whoever_has_no_token_keeps_no_connection() {
+    let shown = Shown::start().await;
+    // Nobody asks for the end of the connection here, and `ask` reads to it.
+    let answer = shown.ask("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(answer.contains("connection: close") && status(&answer) == "401", "{answer}");
+}
+
 #[tokio::test]
 async fn there_are_the_figures_and_nothing_else() {
     let shown = Shown::start().await;
